@@ -1,0 +1,69 @@
+package dynamo
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/sdsaws/sdsaws/store"
+)
+
+const (
+	// maxKey keeps partition keys below DynamoDB's limit for them (2048 bytes) and for
+	// the sort key of an index (1024 bytes), which they are in the index of channels.
+	maxKey = 1024
+
+	// Sort keys. A Query that runs backwards from the head has the head first, then the
+	// messages from the newest on.
+	messagePrefix = "m#"
+	headKey       = "n#"
+)
+
+// escape writes arbitrary bytes as printable ASCII: letters, digits, '-', '.', '_' and
+// '~' as they are, all else as %XX. Different bytes give different text, and none of it
+// holds '/', ':', '*' or '?'.
+func escape(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
+			c == '-', c == '.', c == '_', c == '~':
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}
+
+// partition returns the partition key of something in a namespace: the namespace
+// first and in clear, so that a policy can confine a tenant to it, then its name, or
+// the name's hash where it is too long. Then hashed is true, and the name has
+// to be kept elsewhere.
+func partition(namespace, name string, limit int) (key string, hashed bool) {
+	prefix := escape(namespace) + "/"
+	if len(name) <= limit { // spares a long name's escaping
+		if key := prefix + escape(name); len(key) <= limit {
+			return key, false
+		}
+	}
+	sum := sha256.Sum256([]byte(name))
+	return prefix + ":sha256:" + hex.EncodeToString(sum[:]), true
+}
+
+func channelKey(key store.Key) (pk string, hashed bool) {
+	return partition(key.Namespace, key.Channel, maxKey)
+}
+
+func messageKey(offset uint64) string { return fmt.Sprintf("%s%016x", messagePrefix, offset) }
+
+func messageOffset(sk string) (uint64, error) {
+	digits, ok := strings.CutPrefix(sk, messagePrefix)
+	offset, err := strconv.ParseUint(digits, 16, 64)
+	if !ok || err != nil || messageKey(offset) != sk {
+		return 0, fmt.Errorf("%w: sort key of a message", store.ErrMalformed)
+	}
+	return offset, nil
+}

@@ -1,0 +1,85 @@
+package dynamo
+
+import (
+	"context"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/smithy-go/middleware"
+)
+
+// Purpose says what a request was sent for.
+type Purpose string
+
+// The purposes that this package counts apart.
+const (
+	Commits Purpose = "commits" // heads and messages
+	Claims  Purpose = "claims"  // taking a channel over
+	Deletes Purpose = "deletes" // messages that nothing needs
+	HintOps Purpose = "hints"   // retrieval hints
+	Loads   Purpose = "loads"   // all reads of a channel
+)
+
+// Usage is what was used, in capacity units by the formulas that AWS documents, not as a
+// server reports them: emulators report those of transactions wrongly.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/capacity-mode.html
+type Usage struct {
+	Operation  string // TransactWriteItems, Query, …
+	Purpose    Purpose
+	Requests   int // 1 for each attempt that is sent, retries included
+	WriteUnits int // of the attempt, whether it succeeds or not: a failed condition costs too
+	ReadUnits  int // reported when a read has succeeded, apart from its attempts
+
+	// A claim's write units are reported when it is answered, apart from its attempts: they
+	// go by the size of an item that is only there.
+}
+
+// Options change what a Log or Hints does. Nil and the zero value are the defaults.
+type Options struct {
+	// OnUsage is told what requests use. It is called by many goroutines and must not block.
+	OnUsage func(Usage)
+
+	// Now replaces the machine's clock where hints expire, for tests.
+	Now func() time.Time
+}
+
+type meter struct{ on func(Usage) }
+
+func newMeter(o *Options) meter {
+	if o == nil {
+		return meter{}
+	}
+	return meter{o.OnUsage}
+}
+
+// each returns a call option that reports every attempt of the call.
+func (m meter) each(operation string, p Purpose, writeUnits int) func(*dynamodb.Options) {
+	return func(o *dynamodb.Options) {
+		if m.on == nil {
+			return
+		}
+		report := middleware.FinalizeMiddlewareFunc("sdsaws:usage", func(
+			ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler,
+		) (middleware.FinalizeOutput, middleware.Metadata, error) {
+			m.on(Usage{Operation: operation, Purpose: p, Requests: 1, WriteUnits: writeUnits})
+			return next.HandleFinalize(ctx, in)
+		})
+		o.APIOptions = append(o.APIOptions, func(s *middleware.Stack) error {
+			return s.Finalize.Insert(report, "Retry", middleware.After)
+		})
+	}
+}
+
+// wrote reports the units of a write that were not known when it was sent.
+func (m meter) wrote(operation string, p Purpose, units int) {
+	if m.on != nil && units > 0 {
+		m.on(Usage{Operation: operation, Purpose: p, WriteUnits: units})
+	}
+}
+
+// read reports what a read that has succeeded used.
+func (m meter) read(operation string, p Purpose, bytes int) {
+	if m.on != nil {
+		m.on(Usage{Operation: operation, Purpose: p, ReadUnits: readUnits(bytes)})
+	}
+}

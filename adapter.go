@@ -1,0 +1,339 @@
+// Package sdsaws keeps the channels of SDS participants on AWS: snapshot and history of
+// a channel as one pair in DynamoDB, retrieval hints in a table of their own.
+//
+// An [Adapter] is an sds.Persistence over any backend of package store. [Open] makes one
+// over DynamoDB; package embedded has a backend for one machine without a cloud.
+//
+// # Who holds a channel
+//
+// Loading a channel claims it: from then on the commits of whoever held it before fail
+// with sds.ErrFenced and change nothing, until it loads the channel itself. A first
+// write without a load loads, and so claims, by itself. Two processes that work on one
+// channel at the same time therefore fence each other; arrange for one, for example by
+// sending a channel's work through a queue with one consumer a channel.
+package sdsaws
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sdsaws/sdsaws/internal/record"
+	"github.com/sdsaws/sdsaws/sds"
+	"github.com/sdsaws/sdsaws/store"
+)
+
+// Adapter is an sds.Persistence over a store.Log and a store.Hints. It is safe for
+// concurrent use; operations on one channel take effect in the order in which they are
+// called.
+//
+// In memory it keeps, for each channel it has seen, the packed snapshot and about 100
+// bytes a message of the history, and besides the accepted work that Options.MaxPending
+// bounds. Goroutines run only while something is written; Close waits for them.
+type Adapter struct {
+	log    store.Log
+	o      Options
+	codec  record.Codec
+	writer string
+	secret [32]byte // keys the hashes of message ids
+	hints  hintBuffer
+
+	work context.Context // what commits run on: it ends with Close, not with a caller
+	stop context.CancelFunc
+	runs sync.WaitGroup // the goroutines that work
+
+	pending atomic.Int64 // bytes of accepted work
+
+	closed atomic.Bool
+
+	mu       sync.Mutex // protects channels; their own locks are taken without it
+	channels map[string]*channel
+}
+
+var (
+	_ sds.Persistence        = (*Adapter)(nil)
+	_ sds.EncodedPersistence = (*Adapter)(nil)
+)
+
+// New returns an adapter over a backend. It makes no request and starts nothing.
+func New(log store.Log, hints store.Hints, o *Options) (*Adapter, error) {
+	opts, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	a := &Adapter{log: log, o: opts, channels: map[string]*channel{}}
+	_, _ = rand.Read(a.secret[:]) // never fails
+	var id [8]byte
+	_, _ = rand.Read(id[:])
+	a.writer = opts.Writer + "-" + hex.EncodeToString(id[:])
+	a.work, a.stop = context.WithCancel(context.Background())
+	a.hints.init(a, hints)
+	return a, nil
+}
+
+// SaveChannelMeta accepts meta as the channel's snapshot. It is stored in one commit with
+// the UpdateHistory that follows; without one it goes out before the next operation on
+// the channel does, with Flush or Close, or within Options.Lag. A snapshot that equals
+// the stored one costs no request.
+func (a *Adapter) SaveChannelMeta(ctx context.Context, channelID string, meta *sds.ChannelMeta) error {
+	b, err := encodeMeta(meta)
+	if err != nil {
+		return &sds.ChannelError{Op: "save", Channel: channelID, Err: err}
+	}
+	return a.SaveEncodedMeta(ctx, channelID, b)
+}
+
+// SaveEncodedMeta is SaveChannelMeta with an encoded sds.ChannelMeta.
+func (a *Adapter) SaveEncodedMeta(ctx context.Context, channelID string, meta []byte) error {
+	return a.accept(ctx, "save", channelID, meta, nil, false)
+}
+
+// UpdateHistory commits the update, together with the snapshot that was saved right
+// before. With Options.Durability Committed it returns when both are stored; with
+// Accepted at once. Appends take effect in their order, then evicts.
+//
+// An error means that the pair is not known to be stored; but for sds.ErrFenced,
+// sds.ErrTooLarge, sds.ErrOverloaded and refused arguments it stays accepted and goes
+// out with the next commit. Handing it over again is harmless.
+func (a *Adapter) UpdateHistory(ctx context.Context, channelID string, u *sds.HistoryUpdate) error {
+	e, err := encodeUpdate(u)
+	if err != nil {
+		return &sds.ChannelError{Op: "update", Channel: channelID, Err: err}
+	}
+	return a.UpdateEncodedHistory(ctx, channelID, e)
+}
+
+// UpdateEncodedHistory is UpdateHistory with encoded messages.
+func (a *Adapter) UpdateEncodedHistory(ctx context.Context, channelID string, u sds.EncodedHistoryUpdate) error {
+	return a.accept(ctx, "update", channelID, nil, &u, a.o.Durability == Committed)
+}
+
+// Commit stores snapshot and update as one pair, durable when it returns nil whatever
+// Options.Durability says. Errors are as with UpdateHistory.
+func (a *Adapter) Commit(ctx context.Context, channelID string, meta *sds.ChannelMeta, u *sds.HistoryUpdate) error {
+	b, err := encodeMeta(meta)
+	if err != nil {
+		return &sds.ChannelError{Op: "commit", Channel: channelID, Err: err}
+	}
+	e, err := encodeUpdate(u)
+	if err != nil {
+		return &sds.ChannelError{Op: "commit", Channel: channelID, Err: err}
+	}
+	return a.CommitEncoded(ctx, channelID, b, e)
+}
+
+// CommitEncoded is Commit with an encoded snapshot and messages.
+func (a *Adapter) CommitEncoded(ctx context.Context, channelID string, meta []byte, u sds.EncodedHistoryUpdate) error {
+	return a.accept(ctx, "commit", channelID, meta, &u, true)
+}
+
+func (a *Adapter) accept(
+	ctx context.Context, op, channelID string, meta []byte, u *sds.EncodedHistoryUpdate, wait bool,
+) error {
+	fail := func(err error) error {
+		var known *sds.ChannelError
+		if err == nil || errors.As(err, &known) {
+			return err
+		}
+		return &sds.ChannelError{Op: op, Channel: channelID, Err: err}
+	}
+	ch, err := a.channel(ctx, channelID)
+	if err != nil {
+		return fail(err)
+	}
+	var s *snapshot
+	if op != "update" {
+		if s, err = a.snapshot(meta); err != nil {
+			return fail(err)
+		}
+	}
+	var packed *update
+	if u != nil {
+		if packed, err = a.update(*u); err != nil {
+			return fail(err)
+		}
+	}
+	if !wait {
+		return fail(ch.accept(s, packed, nil))
+	}
+	done := make(chan error, 1)
+	if err := ch.accept(s, packed, done); err != nil {
+		return fail(err)
+	}
+	return fail(await(ctx, done))
+}
+
+// LoadChannel returns the channel as the last commit left it, and claims it (see the
+// package comment). What this adapter had accepted is stored first. An unknown channel
+// is empty data. Errors are sds.ErrIncomplete, sds.ErrCorrupt,
+// sds.ErrUnsupportedFormat and sds.ErrSchemaVersion, which name the item, or the
+// backend's; stored data is as it was then. It takes two requests, and one more for each
+// further MB of history.
+func (a *Adapter) LoadChannel(ctx context.Context, channelID string) (*sds.ChannelData, error) {
+	e, err := a.LoadEncodedChannel(ctx, channelID)
+	if err != nil {
+		return nil, err
+	}
+	d := &sds.ChannelData{MessageHistory: make([]sds.Message, len(e.Messages))}
+	err = d.Meta.UnmarshalBinary(e.Meta)
+	for i := range e.Messages {
+		if err == nil {
+			err = d.MessageHistory[i].UnmarshalBinary(e.Messages[i])
+		}
+	}
+	if err != nil {
+		return nil, &sds.ChannelError{Op: "load", Channel: channelID, Err: contract(err)}
+	}
+	return d, nil
+}
+
+// LoadEncodedChannel is LoadChannel without decoding: the bytes are those that were
+// handed over.
+func (a *Adapter) LoadEncodedChannel(ctx context.Context, channelID string) (sds.EncodedChannelData, error) {
+	none := sds.EncodedChannelData{}
+	ch, err := a.channel(ctx, channelID)
+	if err != nil {
+		return none, &sds.ChannelError{Op: "load", Channel: channelID, Err: err}
+	}
+	if err := ch.flush(ctx); err != nil && !ch.mustLoad() {
+		return none, err
+	}
+	if err := ch.take(ctx); err != nil {
+		return none, ch.fail("load", "", err)
+	}
+	defer ch.release()
+	if ch.mustLoad() {
+		// Accepted from a state that this load replaces.
+		ch.mu.Lock()
+		ch.abandon(ch.fail("commit", "", sds.ErrFenced))
+		ch.mu.Unlock()
+	}
+	return ch.load(ctx)
+}
+
+// DropChannel wipes the channel: it loads as empty from the one write on that comes
+// first, then its messages are deleted. nil means that nothing of them is left; after an
+// error, drop it again.
+func (a *Adapter) DropChannel(ctx context.Context, channelID string) error {
+	ch, err := a.channel(ctx, channelID)
+	if err != nil {
+		return &sds.ChannelError{Op: "drop", Channel: channelID, Err: err}
+	}
+	if err := ch.flush(ctx); err != nil {
+		return err
+	}
+	if err := ch.take(ctx); err != nil {
+		return ch.fail("drop", "", err)
+	}
+	defer ch.release()
+	a.hints.forget()
+	return ch.drop(ctx)
+}
+
+// Flush returns nil when everything that was accepted before the call is stored, hints
+// included. A channel that was fenced makes it fail until it is loaded.
+func (a *Adapter) Flush(ctx context.Context) error {
+	if err := a.check(ctx); err != nil {
+		return fmt.Errorf("sdsaws: flush: %w", err)
+	}
+	return a.flush(ctx)
+}
+
+func (a *Adapter) flush(ctx context.Context) error {
+	a.mu.Lock()
+	channels := make([]*channel, 0, len(a.channels))
+	for _, ch := range a.channels {
+		channels = append(channels, ch)
+	}
+	a.mu.Unlock()
+	slices.SortFunc(channels, func(x, y *channel) int { return compareIDs(x.id, y.id) })
+
+	var mu sync.Mutex
+	var errs []error
+	var flushes sync.WaitGroup
+	places := make(chan struct{}, 16) // at once
+	for _, ch := range channels {
+		places <- struct{}{}
+		flushes.Go(func() {
+			defer func() { <-places }()
+			if err := ch.flush(ctx); err != nil {
+				mu.Lock()
+				errs = append(errs, err)
+				mu.Unlock()
+			}
+		})
+	}
+	flushes.Wait()
+	return errors.Join(append(errs, a.hints.flush(ctx))...)
+}
+
+// Close flushes, then ends the adapter: it waits for its goroutines, and every later
+// operation returns sds.ErrClosed. When ctx ends first, writes under way are broken
+// off, and the error says that something may not be stored. Closing again is no error.
+func (a *Adapter) Close(ctx context.Context) error {
+	if ctx == nil {
+		return fmt.Errorf("sdsaws: close: %w: nil context", sds.ErrInvalidArgument)
+	}
+	if !a.closed.CompareAndSwap(false, true) {
+		return nil
+	}
+	err := a.flush(ctx)
+	a.mu.Lock()
+	channels := a.channels
+	a.mu.Unlock()
+	for _, ch := range channels {
+		ch.mu.Lock()
+		ch.closed = true
+		ch.stopTimer()
+		ch.mu.Unlock()
+	}
+	a.hints.close()
+	a.stop()
+	a.runs.Wait()
+	return err
+}
+
+// check refuses a call that can't be served.
+func (a *Adapter) check(ctx context.Context) error {
+	if ctx == nil {
+		return fmt.Errorf("%w: nil context", sds.ErrInvalidArgument)
+	}
+	if a.closed.Load() {
+		return sds.ErrClosed
+	}
+	return ctx.Err()
+}
+
+func (a *Adapter) channel(ctx context.Context, id string) (*channel, error) {
+	if err := a.check(ctx); err != nil {
+		return nil, err
+	}
+	if id == "" {
+		return nil, fmt.Errorf("%w: empty channel id", sds.ErrInvalidArgument)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed.Load() {
+		return nil, sds.ErrClosed
+	}
+	ch := a.channels[id]
+	if ch == nil {
+		ch = newChannel(a, id)
+		a.channels[id] = ch
+	}
+	return ch, nil
+}
+
+// hash returns what stands for a message id in this adapter's memory.
+func (a *Adapter) hash(id string) idHash {
+	h := sha256.New()
+	h.Write(a.secret[:])
+	h.Write([]byte(id))
+	return idHash(h.Sum(nil))
+}

@@ -180,3 +180,11 @@ func writeUnits(size int) int { return max(1, (size+1023)/1024) }
 
 // readUnits is what a strongly consistent read of so many bytes costs.
 func readUnits(size int) int { return max(1, (size+4095)/4096) }
+
+// transactionUnits is what a transaction costs: twice what its writes would cost alone.
+func transactionUnits(actions []types.TransactWriteItem) (units int) {
+	for _, a := range actions {
+		units += 2 * writeUnits(size(a.Put.Item))
+	}
+	return units
+}

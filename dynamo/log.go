@@ -211,7 +211,7 @@ func (l *Log) transact(
 	}
 	pk, _ := channelKey(key)
 	actions := []types.TransactWriteItem{{Put: put}}
-	total, units := size(put.Item), writeUnits(size(put.Item))
+	total := size(put.Item)
 	for i := range messages {
 		it := messageItem(pk, &messages[i])
 		n := size(it)
@@ -220,7 +220,6 @@ func (l *Log) transact(
 				store.ErrTooLarge, messages[i].Offset, n, maxItem)
 		}
 		total += n
-		units += writeUnits(n)
 		actions = append(actions, types.TransactWriteItem{Put: &types.Put{TableName: &l.table, Item: it}})
 	}
 	if total > maxTransaction {
@@ -231,7 +230,7 @@ func (l *Log) transact(
 		_, err := l.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{
 			ClientRequestToken: &token,
 			TransactItems:      actions,
-		}, l.meter.each("TransactWriteItems", Commits, 2*units))
+		}, l.meter.each("TransactWriteItems", Commits, transactionUnits(actions)))
 		return failed("commit", err)
 	}
 	err := send(id.String())
@@ -305,6 +304,27 @@ func (l *Log) Delete(ctx context.Context, key store.Key, from, to uint64) error 
 		from = last + 1
 	}
 	return nil
+}
+
+// Size returns how many bytes are stored of a channel, as DynamoDB counts them.
+func (l *Log) Size(ctx context.Context, key store.Key) (int64, error) {
+	pk, _ := channelKey(key)
+	var total int64
+	pages := dynamodb.NewQueryPaginator(l.client, &dynamodb.QueryInput{
+		TableName:                 &l.table,
+		KeyConditionExpression:    aws.String("pk = :p"),
+		ExpressionAttributeValues: item{":p": str(pk)},
+	})
+	for pages.HasMorePages() {
+		out, err := pages.NextPage(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("dynamo: size: %w", err)
+		}
+		for _, it := range out.Items {
+			total += int64(size(it))
+		}
+	}
+	return total, nil
 }
 
 // failed turns the error of a conditional write into one of package store. A failed

@@ -26,6 +26,10 @@ type Options struct {
 
 	// OnOperation is called before each operation.
 	OnOperation func(trace.Op)
+
+	// OnLoad is called after each load with what it gave and, when that is not what was
+	// recorded, what is wrong.
+	OnLoad func(op trace.Op, got sds.EncodedChannelData, wrong string)
 }
 
 // Result is what came of a trace. Its JSON is documented by sdsaws replay --help.
@@ -139,9 +143,8 @@ func NewPlayer(name string, b Backend, o Options) *Player {
 }
 
 // Run plays a whole trace.
-func Run(ctx context.Context, name string, r *trace.Reader, b Backend, o Options) (Result, error) {
+func (p *Player) Run(ctx context.Context, r *trace.Reader) (Result, error) {
 	start := time.Now()
-	p := NewPlayer(name, b, o)
 	for {
 		op, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -159,7 +162,7 @@ func Run(ctx context.Context, name string, r *trace.Reader, b Backend, o Options
 	return p.result, err
 }
 
-// Namespace returns the namespace of a participant.
+// namespace returns the namespace of a participant.
 func (o *Options) namespace(participant string) string {
 	ns := o.Namespace + "/" + participant
 	if store.CheckNamespace(ns) == nil {
@@ -323,6 +326,9 @@ func (p *Player) load(ctx context.Context, key actorKey, op trace.Op) error {
 		what = err.Error()
 	default:
 		what = difference(got, op)
+	}
+	if p.o.OnLoad != nil {
+		p.o.OnLoad(op, got, what)
 	}
 	if what == "" {
 		p.result.LoadsMatched++

@@ -40,8 +40,8 @@ func backend(t *testing.T) *embedded.Store {
 
 func TestRecordedTrafficLoadsAsItWasSaved(t *testing.T) {
 	for _, d := range []sdsaws.Durability{sdsaws.Committed, sdsaws.Accepted} {
-		got, err := replay.Run(t.Context(), "small", small(t), backend(t),
-			replay.Options{Namespace: "test", Durability: d, Rate: 6, Lag: time.Second})
+		got, err := replay.NewPlayer("small", backend(t), replay.Options{
+			Namespace: "test", Durability: d, Rate: 6, Lag: time.Second}).Run(t.Context(), small(t))
 		if err != nil {
 			t.Fatal(err)
 		}

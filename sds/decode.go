@@ -14,14 +14,25 @@ type decoder struct {
 	typ string
 }
 
-func (d decoder) fail(at int, path string, err error) error {
-	return &DecodeError{Type: d.typ, Field: path, Offset: at, Err: err}
+func (d decoder) fail(at int, field string, err error) error {
+	return &DecodeError{Type: d.typ, Field: field, Offset: at, Err: err}
+}
+
+// within says that what err is about lies in a field.
+func within(field string, err error) error {
+	if e, ok := err.(*DecodeError); ok { //nolint:errorlint // made here, never wrapped
+		if e.Field != "" {
+			field += "." + e.Field
+		}
+		e.Field = field
+	}
+	return err
 }
 
 // end is called when next has returned false.
-func (d decoder) end(r *fields, path string) error {
+func (d decoder) end(r *fields) error {
 	if r.bad {
-		return d.fail(r.base+r.pos, path, ErrMalformed)
+		return d.fail(r.base+r.pos, "", ErrMalformed)
 	}
 	return nil
 }
@@ -39,10 +50,10 @@ func (o *once) set(f field, wire byte) {
 }
 
 // need returns an error for the first of the named fields that is missing.
-func (d decoder) need(at int, path string, all ...required) error {
+func (d decoder) need(at int, all ...required) error {
 	for _, f := range all {
 		if !f.seen {
-			return d.fail(at, join(path, f.name), ErrMissingField)
+			return d.fail(at, f.name, ErrMissingField)
 		}
 	}
 	return nil
@@ -53,17 +64,10 @@ type required struct {
 	seen bool
 }
 
-func join(path, name string) string {
-	if path == "" {
-		return name
-	}
-	return path + "." + name
-}
-
 // integer checks a Lamport timestamp or a time.
-func (d decoder) integer(f once, path, name string) (int64, error) {
+func (d decoder) integer(f once, name string) (int64, error) {
 	if f.varint > math.MaxInt64 {
-		return 0, d.fail(f.at, join(path, name), ErrOutOfRange)
+		return 0, d.fail(f.at, name, ErrOutOfRange)
 	}
 	return int64(f.varint), nil
 }
@@ -75,7 +79,7 @@ func cloneValue(b []byte) []byte {
 	return bytes.Clone(b)
 }
 
-func (d decoder) historyEntry(b []byte, base int, path string, to *HistoryEntry) error {
+func (d decoder) historyEntry(b []byte, base int, to *HistoryEntry) error {
 	r := fields{b: b, base: base}
 	var id, hint, sender once
 	for f, ok := r.next(); ok; f, ok = r.next() {
@@ -88,10 +92,10 @@ func (d decoder) historyEntry(b []byte, base int, path string, to *HistoryEntry)
 			sender.set(f, wireBytes)
 		}
 	}
-	if err := d.end(&r, path); err != nil {
+	if err := d.end(&r); err != nil {
 		return err
 	}
-	if err := d.need(base, path, required{"messageId", id.seen}); err != nil {
+	if err := d.need(base, required{"messageId", id.seen}); err != nil {
 		return err
 	}
 	if to != nil {
@@ -101,7 +105,7 @@ func (d decoder) historyEntry(b []byte, base int, path string, to *HistoryEntry)
 }
 
 // message decodes an encoded message; info, when not nil, gets its id and clock.
-func (d decoder) message(b []byte, base int, path string, to *Message, info *MessageInfo) error {
+func (d decoder) message(b []byte, base int, to *Message, info *MessageInfo) error {
 	r := fields{b: b, base: base}
 	var id, lamport, channel, content, bloom, sender once
 	var causal, repair []HistoryEntry
@@ -113,7 +117,7 @@ func (d decoder) message(b []byte, base int, path string, to *Message, info *Mes
 		case 2:
 			lamport.set(f, wireVarint)
 		case 3:
-			causal, err = addNested(f, causal, to != nil, join(path, "causalHistory"), d.historyEntry)
+			causal, err = addNested(f, causal, to != nil, "causalHistory", d.historyEntry)
 		case 4:
 			channel.set(f, wireBytes)
 		case 5:
@@ -123,20 +127,20 @@ func (d decoder) message(b []byte, base int, path string, to *Message, info *Mes
 		case 7:
 			sender.set(f, wireBytes)
 		case 13:
-			repair, err = addNested(f, repair, to != nil, join(path, "repairRequest"), d.historyEntry)
+			repair, err = addNested(f, repair, to != nil, "repairRequest", d.historyEntry)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if err := d.end(&r, path); err != nil {
+	if err := d.end(&r); err != nil {
 		return err
 	}
-	if err := d.need(base, path, required{"messageId", id.seen}, required{"lamportTimestamp", lamport.seen},
+	if err := d.need(base, required{"messageId", id.seen}, required{"lamportTimestamp", lamport.seen},
 		required{"channelId", channel.seen}, required{"content", content.seen}); err != nil {
 		return err
 	}
-	clock, err := d.integer(lamport, path, "lamportTimestamp")
+	clock, err := d.integer(lamport, "lamportTimestamp")
 	if err != nil {
 		return err
 	}
@@ -160,23 +164,23 @@ func (d decoder) message(b []byte, base int, path string, to *Message, info *Mes
 
 // addNested decodes one of a repeated field and, when keep says so, adds it to all.
 func addNested[T any](
-	f field, all []T, keep bool, path string,
-	decode func(b []byte, base int, path string, to *T) error,
+	f field, all []T, keep bool, name string,
+	decode func(b []byte, base int, to *T) error,
 ) ([]T, error) {
 	if f.wire != wireBytes {
 		return all, nil
 	}
 	if !keep {
-		return all, decode(f.value, f.at, path, nil)
+		return all, within(name, decode(f.value, f.at, nil))
 	}
 	var v T
-	if err := decode(f.value, f.at, path, &v); err != nil {
-		return all, err
+	if err := decode(f.value, f.at, &v); err != nil {
+		return all, within(name, err)
 	}
 	return append(all, v), nil
 }
 
-func (d decoder) outgoing(b []byte, base int, path string, to *OutgoingMessage) error {
+func (d decoder) outgoing(b []byte, base int, to *OutgoingMessage) error {
 	r := fields{b: b, base: base}
 	var message, sent, attempts once
 	for f, ok := r.next(); ok; f, ok = r.next() {
@@ -189,20 +193,20 @@ func (d decoder) outgoing(b []byte, base int, path string, to *OutgoingMessage) 
 			attempts.set(f, wireVarint)
 		}
 	}
-	if err := d.end(&r, path); err != nil {
+	if err := d.end(&r); err != nil {
 		return err
 	}
-	if err := d.need(base, path, required{"message", message.seen}, required{"sendTimeMs", sent.seen}); err != nil {
+	if err := d.need(base, required{"message", message.seen}, required{"sendTimeMs", sent.seen}); err != nil {
 		return err
 	}
 	var m *Message
 	if to != nil {
 		m = &to.Message
 	}
-	if err := d.message(message.value, message.at, join(path, "message"), m, nil); err != nil {
-		return err
+	if err := d.message(message.value, message.at, m, nil); err != nil {
+		return within("message", err)
 	}
-	ms, err := d.integer(sent, path, "sendTimeMs")
+	ms, err := d.integer(sent, "sendTimeMs")
 	if err != nil {
 		return err
 	}
@@ -215,7 +219,7 @@ func (d decoder) outgoing(b []byte, base int, path string, to *OutgoingMessage) 
 	return nil
 }
 
-func (d decoder) incoming(b []byte, base int, path string, to *IncomingMessage) error {
+func (d decoder) incoming(b []byte, base int, to *IncomingMessage) error {
 	r := fields{b: b, base: base}
 	var message once
 	var deps []string
@@ -234,21 +238,21 @@ func (d decoder) incoming(b []byte, base int, path string, to *IncomingMessage) 
 			}
 		}
 	}
-	if err := d.end(&r, path); err != nil {
+	if err := d.end(&r); err != nil {
 		return err
 	}
-	if err := d.need(base, path, required{"message", message.seen}); err != nil {
+	if err := d.need(base, required{"message", message.seen}); err != nil {
 		return err
 	}
 	var m *Message
 	if to != nil {
 		m, to.MissingDeps = &to.Message, deps
 	}
-	return d.message(message.value, message.at, join(path, "message"), m, nil)
+	return within("message", d.message(message.value, message.at, m, nil))
 }
 
 // keyed reads what both repair buffers share: a key and a nested entry.
-func (d decoder) keyed(b []byte, base int, path string) (key, entry once, err error) {
+func (d decoder) keyed(b []byte, base int) (key, entry once, err error) {
 	r := fields{b: b, base: base}
 	for f, ok := r.next(); ok; f, ok = r.next() {
 		switch f.number {
@@ -258,18 +262,17 @@ func (d decoder) keyed(b []byte, base int, path string) (key, entry once, err er
 			entry.set(f, wireBytes)
 		}
 	}
-	if err = d.end(&r, path); err == nil {
-		err = d.need(base, path, required{"messageId", key.seen}, required{"entry", entry.seen})
+	if err = d.end(&r); err == nil {
+		err = d.need(base, required{"messageId", key.seen}, required{"entry", entry.seen})
 	}
 	return key, entry, err
 }
 
-func (d decoder) outgoingRepair(b []byte, base int, path string, to *OutgoingRepair) error {
-	key, entry, err := d.keyed(b, base, path)
+func (d decoder) outgoingRepair(b []byte, base int, to *OutgoingRepair) error {
+	key, entry, err := d.keyed(b, base)
 	if err != nil {
 		return err
 	}
-	path = join(path, "entry")
 	r := fields{b: entry.value, base: entry.at}
 	var history, from once
 	for f, ok := r.next(); ok; f, ok = r.next() {
@@ -280,13 +283,13 @@ func (d decoder) outgoingRepair(b []byte, base int, path string, to *OutgoingRep
 			from.set(f, wireVarint)
 		}
 	}
-	if err := d.end(&r, path); err != nil {
+	if err := d.end(&r); err != nil {
 		return err
 	}
-	if err := d.need(base, path, required{"historyEntry", history.seen}, required{"minTimeMs", from.seen}); err != nil {
+	if err := d.need(base, required{"historyEntry", history.seen}, required{"minTimeMs", from.seen}); err != nil {
 		return err
 	}
-	ms, err := d.integer(from, path, "minTimeMs")
+	ms, err := d.integer(from, "minTimeMs")
 	if err != nil {
 		return err
 	}
@@ -294,15 +297,14 @@ func (d decoder) outgoingRepair(b []byte, base int, path string, to *OutgoingRep
 	if to != nil {
 		to.MessageID, to.MinTimeMs, e = string(key.value), ms, &to.HistoryEntry
 	}
-	return d.historyEntry(history.value, history.at, join(path, "historyEntry"), e)
+	return within("historyEntry", d.historyEntry(history.value, history.at, e))
 }
 
-func (d decoder) incomingRepair(b []byte, base int, path string, to *IncomingRepair) error {
-	key, entry, err := d.keyed(b, base, path)
+func (d decoder) incomingRepair(b []byte, base int, to *IncomingRepair) error {
+	key, entry, err := d.keyed(b, base)
 	if err != nil {
 		return err
 	}
-	path = join(path, "entry")
 	r := fields{b: entry.value, base: entry.at}
 	var history, cached, from once
 	for f, ok := r.next(); ok; f, ok = r.next() {
@@ -315,14 +317,14 @@ func (d decoder) incomingRepair(b []byte, base int, path string, to *IncomingRep
 			from.set(f, wireVarint)
 		}
 	}
-	if err := d.end(&r, path); err != nil {
+	if err := d.end(&r); err != nil {
 		return err
 	}
-	if err := d.need(base, path, required{"historyEntry", history.seen},
+	if err := d.need(base, required{"historyEntry", history.seen},
 		required{"cachedMessage", cached.seen}, required{"minTimeMs", from.seen}); err != nil {
 		return err
 	}
-	ms, err := d.integer(from, path, "minTimeMs")
+	ms, err := d.integer(from, "minTimeMs")
 	if err != nil {
 		return err
 	}
@@ -331,10 +333,10 @@ func (d decoder) incomingRepair(b []byte, base int, path string, to *IncomingRep
 		to.MessageID, to.MinTimeMs, e = string(key.value), ms, &to.HistoryEntry
 		to.CachedMessage = cloneValue(cached.value)
 	}
-	return d.historyEntry(history.value, history.at, join(path, "historyEntry"), e)
+	return within("historyEntry", d.historyEntry(history.value, history.at, e))
 }
 
-func (d decoder) meta(b []byte, base int, path string, to *ChannelMeta) error {
+func (d decoder) meta(b []byte, base int, to *ChannelMeta) error {
 	r := fields{b: b, base: base}
 	keep := to != nil
 	var version, lamport once
@@ -347,31 +349,31 @@ func (d decoder) meta(b []byte, base int, path string, to *ChannelMeta) error {
 		case 2:
 			lamport.set(f, wireVarint)
 		case 3:
-			m.OutgoingBuffer, err = addNested(f, m.OutgoingBuffer, keep, join(path, "outgoingBuffer"), d.outgoing)
+			m.OutgoingBuffer, err = addNested(f, m.OutgoingBuffer, keep, "outgoingBuffer", d.outgoing)
 		case 4:
-			m.IncomingBuffer, err = addNested(f, m.IncomingBuffer, keep, join(path, "incomingBuffer"), d.incoming)
+			m.IncomingBuffer, err = addNested(f, m.IncomingBuffer, keep, "incomingBuffer", d.incoming)
 		case 5:
 			m.OutgoingRepairBuffer, err = addNested(f, m.OutgoingRepairBuffer, keep,
-				join(path, "outgoingRepairBuffer"), d.outgoingRepair)
+				"outgoingRepairBuffer", d.outgoingRepair)
 		case 6:
 			m.IncomingRepairBuffer, err = addNested(f, m.IncomingRepairBuffer, keep,
-				join(path, "incomingRepairBuffer"), d.incomingRepair)
+				"incomingRepairBuffer", d.incomingRepair)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if err := d.end(&r, path); err != nil {
+	if err := d.end(&r); err != nil {
 		return err
 	}
-	if err := d.need(base, path, required{"schemaVersion", version.seen},
+	if err := d.need(base, required{"schemaVersion", version.seen},
 		required{"lamportTimestamp", lamport.seen}); err != nil {
 		return err
 	}
 	if version.varint != SchemaVersion {
-		return d.fail(version.at, join(path, "schemaVersion"), ErrSchemaVersion)
+		return d.fail(version.at, "schemaVersion", ErrSchemaVersion)
 	}
-	clock, err := d.integer(lamport, path, "lamportTimestamp")
+	clock, err := d.integer(lamport, "lamportTimestamp")
 	if err != nil {
 		return err
 	}
@@ -382,24 +384,24 @@ func (d decoder) meta(b []byte, base int, path string, to *ChannelMeta) error {
 	return nil
 }
 
-func (d decoder) plainMessage(b []byte, base int, path string, to *Message) error {
-	return d.message(b, base, path, to, nil)
+func (d decoder) plainMessage(b []byte, base int, to *Message) error {
+	return d.message(b, base, to, nil)
 }
 
 // UnmarshalBinary decodes an encoded HistoryEntry. Nothing of b is kept. It fails with a
 // *DecodeError, and e is then as it was; so it is with all types here.
 func (e *HistoryEntry) UnmarshalBinary(b []byte) error {
-	return decoder{"HistoryEntry"}.historyEntry(b, 0, "", e)
+	return decoder{"HistoryEntry"}.historyEntry(b, 0, e)
 }
 
 // UnmarshalBinary decodes an encoded Message.
 func (m *Message) UnmarshalBinary(b []byte) error {
-	return decoder{"Message"}.plainMessage(b, 0, "", m)
+	return decoder{"Message"}.plainMessage(b, 0, m)
 }
 
 // UnmarshalBinary decodes an encoded ChannelMeta.
 func (m *ChannelMeta) UnmarshalBinary(b []byte) error {
-	return decoder{"ChannelMeta"}.meta(b, 0, "", m)
+	return decoder{"ChannelMeta"}.meta(b, 0, m)
 }
 
 // UnmarshalBinary decodes an encoded ChannelData.
@@ -420,14 +422,14 @@ func (c *ChannelData) UnmarshalBinary(b []byte) error {
 			return err
 		}
 	}
-	if err := d.end(&r, ""); err != nil {
+	if err := d.end(&r); err != nil {
 		return err
 	}
-	if err := d.need(0, "", required{"meta", meta.seen}); err != nil {
+	if err := d.need(0, required{"meta", meta.seen}); err != nil {
 		return err
 	}
-	if err := d.meta(meta.value, meta.at, "meta", &data.Meta); err != nil {
-		return err
+	if err := d.meta(meta.value, meta.at, &data.Meta); err != nil {
+		return within("meta", err)
 	}
 	*c = data
 	return nil
@@ -452,7 +454,7 @@ func (u *HistoryUpdate) UnmarshalBinary(b []byte) error {
 			return err
 		}
 	}
-	if err := d.end(&r, ""); err != nil {
+	if err := d.end(&r); err != nil {
 		return err
 	}
 	*u = update
@@ -462,13 +464,13 @@ func (u *HistoryUpdate) UnmarshalBinary(b []byte) error {
 // ValidateMeta returns nil exactly when b is an encoded ChannelMeta that UnmarshalBinary
 // decodes. It allocates nothing then.
 func ValidateMeta(b []byte) error {
-	return decoder{"ChannelMeta"}.meta(b, 0, "", nil)
+	return decoder{"ChannelMeta"}.meta(b, 0, nil)
 }
 
 // InspectMessage returns id and Lamport timestamp of an encoded message, without
 // decoding the rest. It fails exactly when UnmarshalBinary would.
 func InspectMessage(b []byte) (MessageInfo, error) {
 	var info MessageInfo
-	err := decoder{"Message"}.message(b, 0, "", nil, &info)
+	err := decoder{"Message"}.message(b, 0, nil, &info)
 	return info, err
 }

@@ -240,7 +240,8 @@ func (v vector) check(t *testing.T) {
 	}
 }
 
-func (v vector) bytes(t *testing.T) []byte {
+func (v vector) bytes(t testing.TB) []byte {
+	t.Helper()
 	b, err := hex.DecodeString(v.Hex)
 	if sum := sha256.Sum256(b); err != nil || len(b) != v.Len || hex.EncodeToString(sum[:]) != v.Sha256 {
 		t.Fatalf("the vector's bytes are not what it says: %v", err)

@@ -1,0 +1,27 @@
+# make test sets up all that it needs: LocalStack in a container where a Docker engine
+# answers, else from its Python packages.
+FUZZTIME ?= 30s
+PACKAGES := ./...
+
+.PHONY: help build test lint fuzz localstack localstack-down
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build ./sdsaws
+	go build -o sdsaws ./cmd/sdsaws
+
+test: ## run all tests, those on LocalStack too
+	go test -race -timeout 20m $(PACKAGES)
+
+lint: ## formatting, vet, staticcheck, golangci-lint
+	bash .ci/lint
+
+fuzz: ## run each fuzz target for FUZZTIME
+	bash .ci/fuzz $(FUZZTIME)
+
+localstack: ## start a LocalStack on this machine that stays, and print its environment
+	@go run ./integration/cmd/localstack up
+
+localstack-down: ## stop it
+	@go run ./integration/cmd/localstack down

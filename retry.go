@@ -381,7 +381,7 @@ func (p RetryPolicy) timeAttempt(ctx context.Context, in middleware.DeserializeI
 	timer.Stop()
 	reply, ok := out.RawResponse.(*smithyhttp.Response)
 	if err != nil || !ok {
-		if context.Cause(ctx) == error(stalled) {
+		if errors.Is(context.Cause(ctx), stalled) {
 			err = stalled
 		}
 		cancel(nil)
@@ -405,7 +405,7 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	b.timer.Reset(b.stalled.after)
 	n, err := b.ReadCloser.Read(p)
 	b.timer.Stop()
-	if err != nil && err != io.EOF && context.Cause(b.ctx) == error(b.stalled) {
+	if err != nil && !errors.Is(err, io.EOF) && errors.Is(context.Cause(b.ctx), b.stalled) {
 		err = b.stalled
 	}
 	return n, err

@@ -453,6 +453,23 @@ func TestRetryEndsWithItsContext(t *testing.T) {
 			}
 		})
 	})
+	t.Run("in a later wait", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			s := &stub{}
+			s.replies = []reply{dynamoError(500, "InternalServerError"), func(r *http.Request) (*http.Response, error) {
+				time.AfterFunc(time.Nanosecond, cancel)
+				return dynamoError(400, "ThrottlingException")(r)
+			}}
+			err := putItem(ctx, dynamoClient(s, "https://stub", sdsaws.RetryPolicy{}))
+			if !errors.Is(err, context.Canceled) || !errors.As(err, &throttled) || len(s.attempts) != 2 {
+				t.Errorf("%d attempts, %v", len(s.attempts), err)
+			}
+			if errors.As(err, new(*types.InternalServerError)) {
+				t.Errorf("%v: not only the last attempt's error", err)
+			}
+		})
+	})
 	t.Run("in a wait that the service asked for", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -525,6 +542,20 @@ func TestRetryQuota(t *testing.T) {
 			}
 		})
 	}
+	synctest.Test(t, func(t *testing.T) { // a wait that is given up costs nothing
+		s := &stub{replies: append(times(1000, dynamoError(503, "")), dynamoError(503, ""), ok)}
+		c := dynamoClient(s, "https://stub", sdsaws.RetryPolicy{})
+		for range 1000 {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Nanosecond, cancel)
+			if err := putItem(ctx, c); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+		}
+		if err := putItem(t.Context(), c); err != nil {
+			t.Errorf("after 1000 canceled calls: %v", err)
+		}
+	})
 	synctest.Test(t, func(t *testing.T) {
 		s := &stub{replies: []reply{dynamoError(503, "ServiceUnavailable")}}
 		c := dynamoClient(s, "https://stub", sdsaws.RetryPolicy{})
@@ -655,7 +686,7 @@ func TestRetryRefusedConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Close()
+	_ = l.Close()
 	p := fast
 	p.MaxAttempts = 3
 	start := time.Now()
@@ -710,7 +741,7 @@ func TestRetryStreamedObject(t *testing.T) {
 			if req.Context().Err() != nil || string(got) != "abc" {
 				t.Errorf("read %q, %v", got, req.Context().Err())
 			}
-			if body.Close(); req.Context().Err() == nil {
+			if _ = body.Close(); req.Context().Err() == nil {
 				t.Error("closed, and its context goes on")
 			}
 		})
@@ -725,7 +756,7 @@ func TestRetryStreamedObject(t *testing.T) {
 			if err == nil || errors.Is(err, context.Canceled) || time.Since(start) != 30*time.Second {
 				t.Errorf("after %v: %v", time.Since(start), err)
 			}
-			body.Close()
+			_ = body.Close()
 		})
 	})
 }

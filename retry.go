@@ -359,9 +359,9 @@ func (p RetryPolicy) middlewares(stack *middleware.Stack) error {
 }
 
 // trackCall returns the attempt before beside the one that the context ended.
-func trackCall(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
-	middleware.FinalizeOutput, middleware.Metadata, error,
-) {
+func trackCall(
+	ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler,
+) (middleware.FinalizeOutput, middleware.Metadata, error) {
 	c := &call{started: time.Now()}
 	out, meta, err := next.HandleFinalize(middleware.WithStackValue(ctx, callKey{}, c), in)
 	if err != nil && ctx.Err() != nil && c.failed != nil {
@@ -371,9 +371,9 @@ func trackCall(ctx context.Context, in middleware.FinalizeInput, next middleware
 }
 
 // timeAttempt ends an attempt whose reply stalls.
-func (p RetryPolicy) timeAttempt(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
-	middleware.DeserializeOutput, middleware.Metadata, error,
-) {
+func (p RetryPolicy) timeAttempt(
+	ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler,
+) (middleware.DeserializeOutput, middleware.Metadata, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stalled := &attemptTimeoutError{p.AttemptTimeout}
 	timer := time.AfterFunc(p.AttemptTimeout, func() { cancel(stalled) })

@@ -16,6 +16,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 )
 
@@ -57,8 +58,8 @@ func (id CommitID) String() string { return hex.EncodeToString(id[:]) }
 type Head struct {
 	CommitID CommitID
 	Epoch    uint64 // counts claims: a larger one is a later holder of the channel
-	Writer   string // who holds the channel, for people and errors
-	Region   string // where its holder writes, for people and errors
+	Writer   string // who holds the channel, for people and errors; at most 128 bytes
+	Region   string // where its holder writes, for people and errors; at most 128 bytes
 
 	// Origin ≤ Start ≤ Next. Offsets below Origin were dropped, offsets below Start
 	// are needed by nothing that the head says, Next is the offset of the next message.
@@ -74,6 +75,16 @@ type Message struct {
 	ID      string // arbitrary bytes, any length, may be empty
 	Lamport int64  // Lamport timestamp, for readers that filter by it
 	Body    []byte // opaque to a backend, never empty
+
+	// Staged is the commit id that it was staged under, zero when it came with a commit. It
+	// is set in what is read, and nothing in what is written.
+	Staged CommitID
+}
+
+// Segment is the manifest of a range of a log that is archived, or about to be.
+type Segment struct {
+	From, To uint64 // it covers the offsets from From to To-1
+	Body     []byte // opaque to a backend, never empty
 }
 
 // Claim is what a new holder of a channel writes over a head.
@@ -90,6 +101,31 @@ type Limits struct {
 	HeadBytes    int // Body of a head
 	MessageBytes int // ID and Body of a message together
 	CommitBytes  int // Body of the head and ID and Body of all messages together
+}
+
+// Check returns an [ErrTooLarge] that says what, when a commit passes the limits.
+func (l Limits) Check(head Head, messages []Message) error {
+	tooLarge := func(what string, n, limit int) error {
+		return fmt.Errorf("%w: %s %d, the limit is %d", ErrTooLarge, what, n, limit)
+	}
+	if n := len(messages); n > l.Messages {
+		return tooLarge("messages in a commit:", n, l.Messages)
+	}
+	total := len(head.Body)
+	if total > l.HeadBytes {
+		return tooLarge("bytes of the head:", total, l.HeadBytes)
+	}
+	for _, m := range messages {
+		n := len(m.ID) + len(m.Body)
+		if n > l.MessageBytes {
+			return tooLarge(fmt.Sprintf("bytes of the message at offset %d:", m.Offset), n, l.MessageBytes)
+		}
+		total += n
+	}
+	if total > l.CommitBytes {
+		return tooLarge("bytes of a commit:", total, l.CommitBytes)
+	}
+	return nil
 }
 
 // Log keeps heads and messages. Its methods are safe for concurrent use. What is
@@ -130,6 +166,55 @@ type Log interface {
 	// Delete removes the messages at offsets from from to to-1. A part of them may be gone
 	// when it fails; calling it again goes on.
 	Delete(ctx context.Context, key Key, from, to uint64) error
+
+	// Stage writes messages at or above the head's Next, where no reader looks until a
+	// head takes them in: all or nothing, while the head's commit id is prev. It is for what
+	// passes the limits of one commit; each call has those limits. Errors are as with Commit.
+	Stage(ctx context.Context, key Key, prev CommitID, messages []Message) error
+
+	// Unstage removes messages at or above the head's Next that were staged under another
+	// commit id than the head's: no head can take them in any more.
+	Unstage(ctx context.Context, key Key) error
+
+	// Page returns messages at offsets from from to to-1 in ascending order, strongly
+	// consistent, as many as one request gives, and the offset to go on from: to when
+	// there are no more.
+	Page(ctx context.Context, key Key, from, to uint64) ([]Message, uint64, error)
+
+	// Find returns the head and the messages with an id at offsets from Origin to Next-1, in
+	// ascending order, strongly consistent.
+	Find(ctx context.Context, key Key, id string) (*Head, []Message, error)
+
+	// AddSegment stores a manifest while the head's Origin is origin and no other
+	// has its From. The errors are a *ConflictError and ErrExists.
+	AddSegment(ctx context.Context, key Key, origin uint64, s Segment) error
+
+	// ReplaceSegment replaces the manifest with the same From. When there is none nothing is
+	// written and the error is ErrNotFound.
+	ReplaceSegment(ctx context.Context, key Key, s Segment) error
+
+	// Segments returns the first limit manifests whose From is at least from, in
+	// ascending order, strongly consistent.
+	Segments(ctx context.Context, key Key, from uint64, limit int) ([]Segment, error)
+
+	// LastSegment returns the manifest with the highest From below below, strongly
+	// consistent, or nil.
+	LastSegment(ctx context.Context, key Key, below uint64) (*Segment, error)
+
+	// DeleteSegments removes the manifests whose From is below below. A part of them may be
+	// gone when it fails.
+	DeleteSegments(ctx context.Context, key Key, below uint64) error
+
+	// Channels yields the channels of a namespace that have a head, in no particular
+	// order; new ones may be missing for a while. Where a channel's id can't be known any
+	// more, it yields an ErrMalformed and goes on; after another error it ends.
+	Channels(ctx context.Context, namespace string) iter.Seq2[string, error]
+
+	// Stored yields the channels of a namespace of which anything is stored, with a head or
+	// without, in no particular order, strongly consistent. It may read all that the backend
+	// holds, of other namespaces too. Where something is stored of a channel whose
+	// id can't be known any more, it yields an ErrMalformed and goes on; after another error it ends.
+	Stored(ctx context.Context, namespace string) iter.Seq2[string, error]
 }
 
 // Hint is the retrieval hint of a message: what helps to find it outside SDS.
@@ -165,9 +250,21 @@ var (
 	// ErrTooLarge says that a value passes what the backend can hold. Nothing was sent.
 	ErrTooLarge = errors.New("value is too large for the backend")
 
-	// ErrMalformed says that what is stored is not what this backend writes.
+	// ErrMalformed says that what is stored is not what this backend writes. Load gives it
+	// in a [MalformedError].
 	ErrMalformed = errors.New("stored item is malformed")
 )
+
+// MalformedError says which stored item is not what this backend writes.
+type MalformedError struct {
+	Item string // "head", "message at offset 7", or what it is a part of: "database"
+	Err  error  // wraps ErrMalformed
+}
+
+func (e *MalformedError) Error() string { return e.Item + ": " + e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *MalformedError) Unwrap() error { return e.Err }
 
 // ConflictError says that a condition failed: nothing was written.
 type ConflictError struct {

@@ -110,6 +110,19 @@ func (s *Set) All() iter.Seq[uint64] {
 	}
 }
 
+// Between returns the offsets of the set from from to to-1.
+func (s *Set) Between(from, to uint64) Set {
+	var part Set
+	for _, v := range s.spans {
+		v.from, v.to = max(v.from, from), min(v.to, to)
+		if v.from < v.to {
+			part.spans = append(part.spans, v)
+			part.n += int(v.to - v.from) //nolint:gosec // not above s.n
+		}
+	}
+	return part
+}
+
 // ErrEncoding says that bytes are not an encoded set.
 var ErrEncoding = errors.New("not an encoded set of offsets")
 

@@ -37,6 +37,12 @@ func TestSetIsASet(t *testing.T) {
 		if m, ok := s.Max(); ok != (len(want) > 0) || ok && m != want[len(want)-1] {
 			t.Fatalf("Max() = %d, %v, want the last of %v", m, ok, want)
 		}
+		from, to := rapid.Uint64Range(0, 41).Draw(t, "from"), rapid.Uint64Range(0, 41).Draw(t, "to")
+		part := s.Between(from, to)
+		within := slices.DeleteFunc(slices.Clone(want), func(x uint64) bool { return x < from || x >= to })
+		if got := slices.Collect(part.All()); !slices.Equal(got, within) || part.Len() != len(within) {
+			t.Fatalf("between %d and %d: %v (%d), want %v", from, to, got, part.Len(), within)
+		}
 		c := s.Clone()
 		back, err := Decode(s.Append(nil), 1000)
 		if err != nil || !slices.Equal(slices.Collect(back.All()), want) || back.Len() != len(want) {

@@ -145,7 +145,7 @@ func (d decoder) message(b []byte, base int, to *Message, info *MessageInfo) err
 		return err
 	}
 	if info != nil {
-		*info = MessageInfo{string(id.value), clock}
+		*info = MessageInfo{string(id.value), clock, string(sender.value)}
 	}
 	if to != nil {
 		*to = Message{

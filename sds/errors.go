@@ -37,22 +37,26 @@ var (
 
 	// ErrIncomplete says that a stored item that the channel needs is not there. Nothing
 	// was changed. Restore the item, or drop the channel.
-	ErrIncomplete = errors.New("stored item is missing")
+	ErrIncomplete = errors.New("stored item is missing, restore it or drop the channel")
+
+	// ErrNotFound says that there is no such message, in the log and in the archive. It is
+	// not for what should be there and isn't: that is ErrIncomplete.
+	ErrNotFound = errors.New("no message of that id")
 
 	// ErrCorrupt says that stored bytes fail their checksum or can't be decoded. Nothing was
 	// changed. Restore the item, or drop the channel.
-	ErrCorrupt = errors.New("stored bytes are damaged")
+	ErrCorrupt = errors.New("stored bytes are damaged, restore them or drop the channel")
 
 	// ErrUnsupportedFormat says that stored bytes were written by a newer version of the
 	// backend. Nothing was changed. Update it.
-	ErrUnsupportedFormat = errors.New("stored by a newer version")
+	ErrUnsupportedFormat = errors.New("stored by a newer version, update this one")
 
 	// ErrTooLarge says that a value doesn't fit into the store. It was not accepted.
 	ErrTooLarge = errors.New("value is too large")
 
 	// ErrOverloaded says that as much accepted work as may wait in memory does. The
 	// operation was not accepted; hand it over again, merged with the next.
-	ErrOverloaded = errors.New("overloaded: too much waits to be stored")
+	ErrOverloaded = errors.New("overloaded: too much waits to be stored, hand it over again later")
 
 	// ErrInvalidArgument says that an argument can't be used: an empty channel id, a nil
 	// context, a nil snapshot or update.
@@ -85,7 +89,7 @@ func (e *DecodeError) Unwrap() error { return e.Err }
 
 // ChannelError says which operation on which channel failed.
 type ChannelError struct {
-	Op      string // save, update, commit, load, drop, flush
+	Op      string // save, update, commit, load, drop, flush, sweep, archive, history, …
 	Channel string // the channel id, whole
 	Item    string // the stored item that it is about; may be empty
 	Err     error

@@ -57,7 +57,7 @@ func FuzzMessage(f *testing.F) {
 	seed(f, "SdsMessage")
 	fuzz(f, func(t *testing.T, b []byte, m *Message, err error) {
 		info, again := InspectMessage(b)
-		if (err == nil) != (again == nil) || info != (MessageInfo{m.MessageID, m.LamportTimestamp}) {
+		if (err == nil) != (again == nil) || info != (MessageInfo{m.MessageID, m.LamportTimestamp, m.SenderID}) {
 			t.Fatalf("InspectMessage says %+v, %v; UnmarshalBinary %v", info, again, err)
 		}
 	})
@@ -68,6 +68,45 @@ func FuzzChannelMeta(f *testing.F) {
 	fuzz(f, func(t *testing.T, b []byte, _ *ChannelMeta, err error) {
 		if again := ValidateMeta(b); (err == nil) != (again == nil) {
 			t.Fatalf("ValidateMeta says %v, UnmarshalBinary %v", again, err)
+		}
+	})
+}
+
+// FuzzMessageSpans takes a snapshot apart and puts it together again.
+func FuzzMessageSpans(f *testing.F) {
+	seed(f, "ChannelMeta")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		kept := bytes.Clone(b)
+		spans, err := MessageSpans(b)
+		if !bytes.Equal(b, kept) {
+			t.Fatal("it changed its input")
+		}
+		if valid := ValidateMeta(b); (err == nil) != (valid == nil) {
+			t.Fatalf("MessageSpans says %v, ValidateMeta %v", err, valid)
+		}
+		var joined []byte
+		pos := 0
+		for _, s := range spans {
+			if s.From < pos || s.To <= s.From || s.To > len(b) {
+				t.Fatalf("spans %v of %d bytes", spans, len(b))
+			}
+			message := b[s.From:s.To]
+			if _, err := InspectMessage(message); err != nil {
+				t.Fatalf("what is at %v is no message: %v", s, err)
+			}
+			joined = append(append(joined, b[pos:s.From]...), message...)
+			pos = s.To
+		}
+		if joined = append(joined, b[pos:]...); err == nil && !bytes.Equal(joined, b) {
+			t.Fatal("the parts are not the whole")
+		}
+		var m ChannelMeta
+		if err != nil || m.UnmarshalBinary(b) != nil {
+			return
+		}
+		if least := len(m.OutgoingBuffer) + len(m.IncomingBuffer); len(spans) < least ||
+			len(spans) > least+len(m.IncomingRepairBuffer) {
+			t.Fatalf("%d spans of %d messages and %d repairs", len(spans), least, len(m.IncomingRepairBuffer))
 		}
 	})
 }

@@ -76,4 +76,5 @@ type HistoryUpdate struct {
 type MessageInfo struct {
 	MessageID        string
 	LamportTimestamp int64
+	SenderID         string
 }

@@ -287,7 +287,7 @@ func (v vector) decode(t *testing.T, b []byte) (codec, error) {
 		}
 	case *Message:
 		info, again := InspectMessage(b)
-		if (again == nil) != (err == nil) || info != (MessageInfo{m.MessageID, m.LamportTimestamp}) {
+		if (again == nil) != (err == nil) || info != (MessageInfo{m.MessageID, m.LamportTimestamp, m.SenderID}) {
 			t.Fatalf("InspectMessage says %v, %v; UnmarshalBinary %v", info, again, err)
 		}
 	}

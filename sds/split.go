@@ -1,0 +1,48 @@
+package sds
+
+// Span is a part of some bytes: those from From to To-1.
+type Span struct{ From, To int }
+
+// MessageSpans returns where the encoded messages of an encoded ChannelMeta are, in
+// ascending order: those of the outgoing and the incoming buffer and the cached ones of the
+// incoming repair buffer, where those are messages. It fails exactly when ValidateMeta does.
+func MessageSpans(meta []byte) ([]Span, error) {
+	if err := ValidateMeta(meta); err != nil {
+		return nil, err
+	}
+	var all []Span
+	r := fields{b: meta}
+	for f, ok := r.next(); ok; f, ok = r.next() {
+		if f.wire != wireBytes {
+			continue
+		}
+		switch f.number {
+		case 3, 4:
+			all = addSpan(all, last(f, 1))
+		case 6:
+			if cached := last(last(f, 2).field, 2); (decoder{}).message(cached.value, 0, nil, nil) == nil {
+				all = addSpan(all, cached)
+			}
+		}
+	}
+	return all, nil
+}
+
+// last returns the last field inside f with a number that has bytes.
+func last(f field, number uint64) once {
+	var o once
+	r := fields{b: f.value, base: f.at}
+	for f, ok := r.next(); ok; f, ok = r.next() {
+		if f.number == number {
+			o.set(f, wireBytes)
+		}
+	}
+	return o
+}
+
+func addSpan(all []Span, o once) []Span {
+	if len(o.value) == 0 {
+		return all
+	}
+	return append(all, Span{o.at, o.at + len(o.value)})
+}

@@ -8,10 +8,7 @@ import (
 	"math/bits"
 )
 
-const (
-	messageFormat = 1
-	messageCheck  = 8 // bytes of a message's term that its body repeats
-)
+const messageCheck = 8 // bytes of a message's term that its body repeats
 
 // Sum is the SHA-256 of a message's plain bytes.
 type Sum = [sha256.Size]byte
@@ -48,28 +45,94 @@ func (d *Digest) apply(t Term, op func(x, y, c uint64) (uint64, uint64)) {
 	be.PutUint64(d[:8], hi)
 }
 
-// Message returns the body of a message: the format, the first bytes of its term, and
-// the packed message.
-func Message(term Term, packed []byte) []byte {
-	b := make([]byte, 0, 1+messageCheck+len(packed))
-	b = append(b, messageFormat)
+// A message's body begins with its format and the first bytes of its term. Then follow:
+const (
+	messageFormat = 1 // the packed message
+	valueFormat   = 2 // a reference to an object that holds the packed message
+	deltaFormat   = 3 // which earlier messages it was packed against, and the packed message
+)
+
+// MaxDictionaries is how many messages one can be packed against.
+const MaxDictionaries = 8
+
+// Message returns the body of a message that was packed against the messages at these
+// offsets, all of them below its own, or by itself.
+func Message(offset uint64, term Term, against []uint64, packed []byte) []byte {
+	b := make([]byte, 0, 1+messageCheck+5*len(against)+len(packed))
+	if len(against) == 0 {
+		b = append(b, messageFormat)
+		b = append(b, term[:messageCheck]...)
+		return append(b, packed...)
+	}
+	b = append(b, deltaFormat)
 	b = append(b, term[:messageCheck]...)
-	return append(b, packed...)
+	return append(AppendAgainst(b, offset, against), packed...)
 }
 
-// MessageSize returns the length of the body of a message.
-func MessageSize(packed []byte) int { return 1 + messageCheck + len(packed) }
+// AppendAgainst appends which messages something at an offset was packed against.
+func AppendAgainst(b []byte, offset uint64, against []uint64) []byte {
+	b = binary.AppendUvarint(b, uint64(len(against)))
+	for _, o := range against {
+		b = binary.AppendUvarint(b, offset-o)
+	}
+	return b
+}
+
+// CutAgainst undoes AppendAgainst, and returns what follows.
+func CutAgainst(b []byte, offset uint64) (against []uint64, rest []byte, err error) {
+	count, n := binary.Uvarint(b)
+	if n <= 0 || count == 0 || count > MaxDictionaries {
+		return nil, nil, fmt.Errorf("%w: what it was packed against", ErrCorrupt)
+	}
+	b = b[n:]
+	for range count {
+		distance, n := binary.Uvarint(b)
+		if n <= 0 || distance == 0 || distance > offset {
+			return nil, nil, fmt.Errorf("%w: what it was packed against", ErrCorrupt)
+		}
+		against, b = append(against, offset-distance), b[n:]
+	}
+	return against, b, nil
+}
+
+// MessageSize returns the most bytes that the body of a message has.
+func MessageSize(packed []byte) int {
+	return 1 + messageCheck + 1 + MaxDictionaries*binary.MaxVarintLen64 + len(packed)
+}
+
+// Alone reports whether a body was packed by itself. The messages from one such on, up to the
+// next, are a group: none is packed against one of another group.
+func Alone(body []byte) bool {
+	return len(body) > 0 && (body[0] == messageFormat || body[0] == valueFormat)
+}
+
+// Against returns the offsets of the messages that the body at an offset was packed against.
+func Against(offset uint64, body []byte) ([]uint64, error) {
+	if len(body) < 1+messageCheck || body[0] != deltaFormat {
+		return nil, nil
+	}
+	against, _, err := CutAgainst(body[1+messageCheck:], offset)
+	return against, err
+}
 
 // OpenMessage returns the plain bytes of the message with the given id that was
-// written at offset, and its term.
-func (c *Codec) OpenMessage(offset uint64, id string, body []byte) ([]byte, Term, error) {
-	if len(body) > 0 && body[0] != messageFormat {
+// written at offset, and its term. Dictionary is the plain bytes of the messages that it was packed
+// against, one after the other.
+func (c *Codec) OpenMessage(offset uint64, id string, body, dictionary []byte) ([]byte, Term, error) {
+	if len(body) > 0 && body[0] != messageFormat && body[0] != deltaFormat {
 		return nil, Term{}, fmt.Errorf("%w: message format %d", ErrFormat, body[0])
 	}
 	if len(body) < 1+messageCheck {
 		return nil, Term{}, fmt.Errorf("%w: message of %d bytes", ErrCorrupt, len(body))
 	}
-	plain, err := c.unpack(body[1+messageCheck:])
+	packed := body[1+messageCheck:]
+	if body[0] == deltaFormat {
+		var err error
+		if _, packed, err = CutAgainst(packed, offset); err != nil {
+			return nil, Term{}, err
+		}
+	}
+	plain, err := c.unpack(packed, dictionary)
 	if err != nil {
 		return nil, Term{}, err
 	}

@@ -1,0 +1,183 @@
+package record
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"reflect"
+	"testing"
+)
+
+// expectRefused expects an error of this package.
+func expectRefused(t *testing.T, err error) {
+	t.Helper()
+	if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrFormat) {
+		t.Fatalf("refused with %v", err)
+	}
+}
+
+// FuzzSkeleton opens skeletons that hold anything, packed by themselves and against a dictionary.
+func FuzzSkeleton(f *testing.F) {
+	var c Codec
+	for _, s := range []*Skeleton{
+		{Literals: [][]byte{[]byte("all")}},
+		{Literals: [][]byte{{}, []byte("b"), {}}, Offsets: []uint64{7, 7}},
+		{Literals: [][]byte{[]byte("a"), []byte("b"), []byte("c"), []byte("d")}, Offsets: []uint64{900, 3, 40}},
+	} {
+		f.Add(s.Append(nil), []byte("abcd"), uint64(1000))
+	}
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0x0f}, []byte{}, uint64(1))
+	f.Fuzz(func(t *testing.T, plain, dictionary []byte, next uint64) {
+		packed, err := c.Pack(plain, dictionary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := c.OpenSkeleton(packed, next, dictionary)
+		if err != nil {
+			expectRefused(t, err)
+			return
+		}
+		for _, o := range s.Offsets {
+			if o >= next {
+				t.Fatalf("offset %d, next is %d", o, next)
+			}
+		}
+		if len(s.Literals) != len(s.Offsets)+1 {
+			t.Fatalf("%d literals around %d messages", len(s.Literals), len(s.Offsets))
+		}
+		if packed, err = c.Pack(s.Append(nil), nil); err != nil {
+			t.Fatal(err)
+		}
+		again, err := c.OpenSkeleton(packed, next, nil)
+		if err != nil || !reflect.DeepEqual(again.Offsets, s.Offsets) ||
+			!bytes.Equal(bytes.Join(again.Literals, []byte("|")), bytes.Join(s.Literals, []byte("|"))) {
+			t.Fatalf("%v, opened again %v, want %v", err, again, s)
+		}
+		if joined, err := s.Join(make([][]byte, len(s.Offsets))); err != nil || !bytes.Equal(joined, bytes.Join(s.Literals, nil)) {
+			t.Fatalf("joined %q, %v", joined, err)
+		}
+	})
+}
+
+// FuzzPacked opens anything as packed bytes.
+func FuzzPacked(f *testing.F) {
+	var c Codec
+	dictionary := bytes.Repeat([]byte("dictionary"), 30)
+	for _, d := range [][]byte{nil, dictionary} {
+		packed, err := c.Pack(append([]byte("plain"), dictionary[:200]...), d)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(packed, d)
+	}
+	f.Add([]byte{0xff, 0xff, 0xff, 0x1f, 1}, dictionary)
+	f.Fuzz(func(t *testing.T, packed, dictionary []byte) {
+		plain, err := c.unpack(packed, dictionary)
+		if err != nil {
+			expectRefused(t, err)
+		} else if len(plain) > MaxPlain {
+			t.Fatalf("%d bytes", len(plain))
+		}
+		// The decoder still does what it should.
+		want := []byte("some message")
+		if packed, err = c.Pack(want, dictionary); err != nil {
+			t.Fatal(err)
+		}
+		if plain, err = c.unpack(packed, dictionary); err != nil || !bytes.Equal(plain, want) {
+			t.Fatalf("then %q, %v", plain, err)
+		}
+	})
+}
+
+// FuzzDamagedMessage changes the body of a message, or what it is opened with: then it is refused, or
+// gives what was written.
+func FuzzDamagedMessage(f *testing.F) {
+	var c Codec
+	first, second := bytes.Repeat([]byte("first "), 40), bytes.Repeat([]byte("second "), 40)
+	f.Add(uint64(9), "id", []byte("plain"), []byte{}, uint16(12), byte(4), uint16(0))
+	f.Add(uint64(9), "id", append(bytes.Clone(first), "more"...), append(first, second...), uint16(0), byte(2), uint16(0))
+	f.Add(uint64(1<<40), "", second, second, uint16(10), byte(0x80), uint16(5))
+	f.Add(uint64(2), "x", first, second, uint16(9), byte(0), uint16(1))
+	f.Fuzz(func(t *testing.T, offset uint64, id string, plain, dictionary []byte, at uint16, xor byte, cut uint16) {
+		var against []uint64
+		if offset > 2 && len(dictionary) > 0 {
+			against = []uint64{offset - 2, offset - 1}
+		} else {
+			dictionary = nil
+		}
+		packed, err := c.Pack(plain, dictionary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		term := NewTerm(offset, id, sha256.Sum256(plain))
+		body := Message(offset, term, against, packed)
+		if got, err := Against(offset, body); err != nil || !reflect.DeepEqual(got, against) || Alone(body) != (against == nil) {
+			t.Fatalf("against %v, %v, want %v", got, err, against)
+		}
+		got, gotTerm, err := c.OpenMessage(offset, id, body, dictionary)
+		if err != nil || !bytes.Equal(got, plain) || gotTerm != term {
+			t.Fatalf("opened %q, %v", got, err)
+		}
+		for name, open := range map[string]func() ([]byte, Term, error){
+			"damaged": func() ([]byte, Term, error) {
+				b := bytes.Clone(body)
+				b[int(at)%len(b)] ^= xor
+				return c.OpenMessage(offset, id, b[:len(b)-min(int(cut), len(b))], dictionary)
+			},
+			"by another dictionary": func() ([]byte, Term, error) {
+				d := bytes.Clone(dictionary)
+				if len(d) > 0 {
+					d[int(at)%len(d)] ^= xor
+					d = d[:len(d)-min(int(cut), len(d))]
+				}
+				return c.OpenMessage(offset, id, body, d)
+			},
+			"under another id":   func() ([]byte, Term, error) { return c.OpenMessage(offset, id+"x", body, dictionary) },
+			"in another's place": func() ([]byte, Term, error) { return c.OpenMessage(offset+1, id, body, dictionary) },
+		} {
+			got, _, err := open()
+			if err != nil {
+				expectRefused(t, err)
+			} else if !bytes.Equal(got, plain) || name == "under another id" || name == "in another's place" {
+				t.Fatalf("%s: it opens as %q", name, got)
+			}
+		}
+	})
+}
+
+// FuzzMessageBodies opens anything as the body of a message.
+func FuzzMessageBodies(f *testing.F) {
+	var c Codec
+	f.Add(uint64(9), Message(9, Term{1}, []uint64{8, 7}, []byte("packed")), []byte("dictionary"))
+	f.Add(uint64(9), Message(9, Term{1}, nil, []byte("packed")), []byte{})
+	f.Add(uint64(9), ValueMessage(Term{1}, value()), []byte{})
+	f.Add(uint64(1), []byte{deltaFormat, 1, 2, 3, 4, 5, 6, 7, 8, 0xff}, []byte{})
+	f.Add(uint64(1), []byte{deltaFormat, 1, 2, 3, 4, 5, 6, 7, 8, 0}, []byte{})
+	f.Fuzz(func(t *testing.T, offset uint64, body, dictionary []byte) {
+		against, err := Against(offset, body)
+		if err != nil {
+			expectRefused(t, err)
+		}
+		if err == nil && len(body) > messageCheck && body[0] == deltaFormat && len(against) == 0 {
+			t.Fatal("neither alone nor packed against others")
+		}
+		if len(against) > MaxDictionaries {
+			t.Fatalf("against %d messages", len(against))
+		}
+		for _, o := range against {
+			if o >= offset {
+				t.Fatalf("the one at %d is packed against that at %d", offset, o)
+			}
+		}
+		if v, err := MessageValue(body); err != nil {
+			expectRefused(t, err)
+		} else if v != nil {
+			body = Inline(body, dictionary)
+		}
+		if plain, term, err := c.OpenMessage(offset, "id", body, dictionary); err != nil {
+			expectRefused(t, err)
+		} else if term != NewTerm(offset, "id", sha256.Sum256(plain)) || !bytes.Equal(term[:messageCheck], body[1:1+messageCheck]) {
+			t.Fatal("the term is not that of the message")
+		}
+	})
+}

@@ -17,7 +17,9 @@ type Backend interface {
 }
 
 // Estimate returns a backend that does what b does, and tells on which requests the
-// same calls would have sent to DynamoDB and what they would have used there.
+// same calls would have sent to DynamoDB and what they would have used there, by the
+// formulas that AWS documents. To know the sizes of what a call reads, checks or deletes
+// it reads that from b itself. Channels isn't counted.
 func Estimate(b Backend, on func(Usage)) Backend { return &estimate{b, on} }
 
 type estimate struct {
@@ -28,26 +30,32 @@ type estimate struct {
 func (e *estimate) Load(ctx context.Context, key store.Key, from uint64) (*store.Head, []store.Message, error) {
 	head, messages, err := e.Backend.Load(ctx, key, from)
 	if err == nil {
-		bytes := 0
-		if head != nil {
-			bytes = size(headItem(key, head))
-		}
 		pk, _ := channelKey(key)
+		bytes := headSize(key, head)
 		for i := range messages {
 			bytes += size(messageItem(pk, &messages[i]))
 		}
-		e.on(Usage{Operation: "Query", Purpose: Loads, Requests: 1 + bytes>>20, ReadUnits: readUnits(bytes)})
+		e.query(Loads, bytes)
 	}
 	return head, messages, err
+}
+
+// query reports a Query, which goes on after each MB.
+func (e *estimate) query(p Purpose, bytes int) {
+	e.on(Usage{Operation: "Query", Purpose: p, Requests: 1 + bytes>>20, ReadUnits: readUnits(bytes)})
+}
+
+func headSize(key store.Key, head *store.Head) int {
+	if head == nil {
+		return 0
+	}
+	return size(headItem(key, head))
 }
 
 func (e *estimate) Head(ctx context.Context, key store.Key) (*store.Head, error) {
 	head, err := e.Backend.Head(ctx, key)
 	if err == nil {
-		bytes := 0
-		if head != nil {
-			bytes = size(headItem(key, head))
-		}
+		bytes := headSize(key, head)
 		e.on(Usage{Operation: "GetItem", Purpose: Loads, Requests: 1, ReadUnits: readUnits(bytes)})
 	}
 	return head, err
@@ -100,6 +108,32 @@ func (e *estimate) SetHints(ctx context.Context, namespace string, hints []store
 	}
 	e.on(Usage{Operation: "BatchWriteItem", Purpose: HintOps, Requests: batches(len(hints), maxBatchWrite), WriteUnits: units})
 	return e.Backend.SetHints(ctx, namespace, hints, ttl)
+}
+
+func (e *estimate) Hints(ctx context.Context, namespace string, ids []string) ([]store.Hint, error) {
+	hints, err := e.Backend.Hints(ctx, namespace, ids)
+	if err == nil {
+		units := 0
+		for _, h := range hints {
+			units += readUnits(size(hintItem(namespace, h, time.Time{})))
+		}
+		e.on(Usage{Operation: "BatchGetItem", Purpose: HintOps, Requests: batches(distinct(ids), maxBatchGet), ReadUnits: units})
+	}
+	return hints, err
+}
+
+func (e *estimate) DeleteHints(ctx context.Context, namespace string, ids []string) error {
+	n := distinct(ids)
+	e.on(Usage{Operation: "BatchWriteItem", Purpose: HintOps, Requests: batches(n, maxBatchWrite), WriteUnits: n})
+	return e.Backend.DeleteHints(ctx, namespace, ids)
+}
+
+func distinct(ids []string) int {
+	seen := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		seen[id] = true
+	}
+	return len(seen)
 }
 
 func batches(n, size int) int { return (n + size - 1) / size }

@@ -27,7 +27,7 @@ type HintsClient interface{ batchClient }
 
 // NewHints returns Hints in a table that exists. It makes no request.
 func NewHints(client HintsClient, table string, o *Options) *Hints {
-	h := &Hints{batch: batch{client, table, newMeter(o)}, now: time.Now}
+	h := &Hints{batch: batch{client, table, newMeter(table, o)}, now: time.Now}
 	if o != nil && o.Now != nil {
 		h.now = o.Now
 	}

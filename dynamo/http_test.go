@@ -196,14 +196,35 @@ func TestATransactionCostsTwice(t *testing.T) {
 }
 
 func TestDamagedItemsAreErrors(t *testing.T) {
-	for _, items := range []string{
-		`{"pk":{"S":"ns/channel"},"sk":{"S":"n#"}}`,
-		`{"pk":{"S":"ns/channel"},"sk":{"S":"n#"},"c":{"B":"AQ=="},"e":{"N":"7"},"w":{"S":""},"r":{"S":""},"o":{"N":"0"},"s":{"N":"0"},"n":{"N":"5"},"b":{"B":"Yg=="}}`,
-		`{"pk":{"S":"ns/channel"},"sk":{"S":"n#"},"c":{"S":"AQ=="},"e":{"N":"-7"},"w":{"S":""},"r":{"S":""},"o":{"N":"0"},"s":{"N":"0"},"n":{"N":"1.5"},"b":{"B":"Yg=="}}`,
+	const head = `{"pk":{"S":"ns/channel"},"sk":{"S":"n#"},"c":{"B":"AAECAwQFBgcICQoLDA0ODw=="},"e":{"N":"7"},"w":{"S":""},"r":{"S":""},"o":{"N":"0"},"s":{"N":"0"},"n":{"N":"5"},"b":{"B":"Yg=="}}`
+	for items, item := range map[string]string{
+		`{"pk":{"S":"ns/channel"},"sk":{"S":"n#"}}`:                                                                       "head",
+		strings.Replace(head, `"AAECAwQFBgcICQoLDA0ODw=="`, `"AQ=="`, 1):                                                  "head",
+		strings.Replace(head, `"N":"5"`, `"N":"1.5"`, 1):                                                                  "head",
+		strings.Replace(head, `{"N":"7"}`, `{"N":"-7"}`, 1):                                                               "head",
+		head + `,{"pk":{"S":"ns/channel"},"sk":{"S":"m#000000000000001a"},"i":{"S":"id"},"l":{"N":"1"},"b":{"B":"Yg=="}}`: "message at offset 26",
+		head + `,{"pk":{"S":"ns/channel"},"sk":{"S":"m#1a"},"i":{"B":"aWQ="},"l":{"N":"1"},"b":{"B":"Yg=="}}`:             "message",
 	} {
 		s := &stub{answers: []string{`{"Items":[` + items + `]}`}}
-		if _, _, err := NewLog(s.client(t), "state", nil).Load(t.Context(), key, 0); !errors.Is(err, store.ErrMalformed) {
-			t.Errorf("%s: %v, want ErrMalformed", items, err)
+		_, _, err := NewLog(s.client(t), "state", nil).Load(t.Context(), key, 0)
+		var malformed *store.MalformedError
+		if !errors.As(err, &malformed) || malformed.Item != item || !errors.Is(err, store.ErrMalformed) {
+			t.Errorf("%s: %v, want that %q is malformed", items, err, item)
+		}
+	}
+}
+
+// TestAMissingTableIsNamed: DynamoDB's own message doesn't.
+func TestAMissingTableIsNamed(t *testing.T) {
+	s := &stub{}
+	log, hints := NewLog(s.client(t), "state", nil), NewHints(s.client(t), "hints", nil)
+	for name, call := range map[string]func() error{
+		"state": func() error { _, _, err := log.Load(t.Context(), key, 0); return err },
+		"hints": func() error { _, err := hints.Hints(t.Context(), "ns", []string{"id"}); return err },
+	} {
+		s.answers = []string{fmt.Sprintf(exception, "ResourceNotFoundException", "")}
+		if err := call(); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("no table %q", name)) {
+			t.Errorf("%v, want that there is no table %q", err, name)
 		}
 	}
 }

@@ -25,8 +25,10 @@ const (
 	attrName      = "k"  // the channel id, or message id of a hint, when its key is a hash
 	attrID        = "i"  // messages
 	attrLamport   = "l"
-	attrHint      = "h" // hints
-	attrExpires   = "x" // Unix time in seconds, DynamoDB's TTL attribute
+	attrStaged    = "st" // messages: the commit id under which it was staged
+	attrTo        = "t"  // segments
+	attrHint      = "h"  // hints
+	attrExpires   = "x"  // Unix time in seconds, DynamoDB's TTL attribute
 )
 
 // What AWS lets an item, a transaction and a batch hold.
@@ -41,8 +43,14 @@ const (
 
 type item = map[string]types.AttributeValue
 
-func str(s string) types.AttributeValue    { return &types.AttributeValueMemberS{Value: s} }
-func binary(b []byte) types.AttributeValue { return &types.AttributeValueMemberB{Value: b} }
+func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+func binary(b []byte) types.AttributeValue {
+	if b == nil {
+		b = []byte{} // the SDK sends nil as no value at all
+	}
+	return &types.AttributeValueMemberB{Value: b}
+}
 
 func number[T int64 | uint64](n T) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: fmt.Sprint(n)}
@@ -70,6 +78,10 @@ func messageItem(pk string, m *store.Message) item {
 		attrPK: str(pk), attrSK: str(messageKey(m.Offset)),
 		attrID: binary([]byte(m.ID)), attrLamport: number(m.Lamport), attrBody: binary(m.Body),
 	}
+}
+
+func segmentItem(pk string, s *store.Segment) item {
+	return item{attrPK: str(pk), attrSK: str(segmentKey(s.From)), attrTo: number(s.To), attrBody: binary(s.Body)}
 }
 
 // reader reads attributes and keeps the first thing that is wrong.
@@ -138,7 +150,7 @@ func parseHead(it item) (*store.Head, error) {
 		r.fail(attrCommit)
 	}
 	if r.err != nil {
-		return nil, fmt.Errorf("head: %w", r.err)
+		return nil, &store.MalformedError{Item: "head", Err: r.err}
 	}
 	return h, nil
 }
@@ -146,14 +158,30 @@ func parseHead(it item) (*store.Head, error) {
 func parseMessage(it item) (store.Message, error) {
 	r := reader{item: it}
 	m := store.Message{ID: string(r.binary(attrID)), Lamport: r.int(attrLamport), Body: r.binary(attrBody)}
-	var err error
-	if m.Offset, err = messageOffset(r.str(attrSK)); err == nil {
-		err = r.err
+	if it[attrStaged] != nil && copy(m.Staged[:], r.binary(attrStaged)) != len(m.Staged) {
+		r.fail(attrStaged)
 	}
-	if err != nil {
-		return m, fmt.Errorf("message: %w", err)
+	var err error
+	if m.Offset, err = keyOffset(messagePrefix, r.str(attrSK)); err != nil {
+		return m, &store.MalformedError{Item: "message", Err: err}
+	}
+	if r.err != nil {
+		return m, &store.MalformedError{Item: fmt.Sprintf("message at offset %d", m.Offset), Err: r.err}
 	}
 	return m, nil
+}
+
+func parseSegment(it item) (store.Segment, error) {
+	r := reader{item: it}
+	s := store.Segment{To: r.uint(attrTo), Body: r.binary(attrBody)}
+	var err error
+	if s.From, err = keyOffset(segmentPrefix, r.str(attrSK)); err != nil {
+		return s, fmt.Errorf("segment: %w", err)
+	}
+	if r.err != nil {
+		return s, fmt.Errorf("segment from offset %d: %w", s.From, r.err)
+	}
+	return s, nil
 }
 
 // size returns the size of an item as DynamoDB counts it: names and values in bytes, a
@@ -175,6 +203,14 @@ func size(it item) int {
 	return n
 }
 
+// sizes returns the size of all items together.
+func sizes(items []item) (n int) {
+	for _, it := range items {
+		n += size(it)
+	}
+	return n
+}
+
 // writeUnits is what a plain write of an item of so many bytes costs.
 func writeUnits(size int) int { return max(1, (size+1023)/1024) }
 
@@ -184,7 +220,12 @@ func readUnits(size int) int { return max(1, (size+4095)/4096) }
 // transactionUnits is what a transaction costs: twice what its writes would cost alone.
 func transactionUnits(actions []types.TransactWriteItem) (units int) {
 	for _, a := range actions {
-		units += 2 * writeUnits(size(a.Put.Item))
+		if a.Put != nil {
+			units += 2 * writeUnits(size(a.Put.Item))
+		}
+		if a.ConditionCheck != nil {
+			units += 2 // at least: it goes by the size of an item that is only there
+		}
 	}
 	return units
 }

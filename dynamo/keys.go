@@ -19,6 +19,7 @@ const (
 	// messages from the newest on.
 	messagePrefix = "m#"
 	headKey       = "n#"
+	segmentPrefix = "s#"
 )
 
 // escape writes arbitrary bytes as printable ASCII: letters, digits, '-', '.', '_' and
@@ -49,8 +50,13 @@ func partition(namespace, name string, limit int) (key string, hashed bool) {
 			return key, false
 		}
 	}
+	return prefix + hash(name), true
+}
+
+// hash returns what stands for a name that is too long.
+func hash(name string) string {
 	sum := sha256.Sum256([]byte(name))
-	return prefix + ":sha256:" + hex.EncodeToString(sum[:]), true
+	return hashedName + hex.EncodeToString(sum[:])
 }
 
 func channelKey(key store.Key) (pk string, hashed bool) {
@@ -58,12 +64,38 @@ func channelKey(key store.Key) (pk string, hashed bool) {
 }
 
 func messageKey(offset uint64) string { return fmt.Sprintf("%s%016x", messagePrefix, offset) }
+func segmentKey(from uint64) string   { return fmt.Sprintf("%s%016x", segmentPrefix, from) }
 
-func messageOffset(sk string) (uint64, error) {
-	digits, ok := strings.CutPrefix(sk, messagePrefix)
+// keyOffset undoes messageKey and segmentKey.
+func keyOffset(prefix, sk string) (uint64, error) {
+	digits, ok := strings.CutPrefix(sk, prefix)
 	offset, err := strconv.ParseUint(digits, 16, 64)
-	if !ok || err != nil || messageKey(offset) != sk {
-		return 0, fmt.Errorf("%w: sort key of a message", store.ErrMalformed)
+	if !ok || err != nil || fmt.Sprintf("%s%016x", prefix, offset) != sk {
+		return 0, fmt.Errorf("%w: sort key %s…", store.ErrMalformed, prefix)
 	}
 	return offset, nil
+}
+
+// hashedName is what a hash begins with.
+const hashedName = ":sha256:"
+
+// unescape undoes escape.
+func unescape(s string) (string, error) {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != '%' {
+			b.WriteByte(s[i])
+			continue
+		}
+		if i+3 > len(s) {
+			return "", fmt.Errorf("%w: escaped key", store.ErrMalformed)
+		}
+		c, err := strconv.ParseUint(s[i+1:i+3], 16, 8)
+		if err != nil {
+			return "", fmt.Errorf("%w: escaped key", store.ErrMalformed)
+		}
+		b.WriteByte(byte(c))
+		i += 2
+	}
+	return b.String(), nil
 }

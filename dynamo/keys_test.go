@@ -62,12 +62,12 @@ func TestSortKeysAreInOrder(t *testing.T) {
 		t.Fatalf("%q are not in order", keys)
 	}
 	for _, o := range []uint64{0, 9, 10, 1 << 40, 1<<64 - 1} {
-		if got, err := messageOffset(messageKey(o)); err != nil || got != o {
+		if got, err := keyOffset(messagePrefix, messageKey(o)); err != nil || got != o {
 			t.Errorf("offset %d came back as %d, %v", o, got, err)
 		}
 	}
 	for _, bad := range []string{"", "m#", "m#1", "n#", "m#00000000000000fF", "m#0000000000000001x", "s#0000000000000001"} {
-		if _, err := messageOffset(bad); !errors.Is(err, store.ErrMalformed) {
+		if _, err := keyOffset(messagePrefix, bad); !errors.Is(err, store.ErrMalformed) {
 			t.Errorf("%q: %v, want ErrMalformed", bad, err)
 		}
 	}

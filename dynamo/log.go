@@ -24,9 +24,11 @@ import (
 type LogClient interface {
 	batchClient
 	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
+	Scan(context.Context, *dynamodb.ScanInput, ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error)
 	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
 	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
 	UpdateItem(context.Context, *dynamodb.UpdateItemInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error)
+	DeleteItem(context.Context, *dynamodb.DeleteItemInput, ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error)
 	TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (
 		*dynamodb.TransactWriteItemsOutput, error)
 }
@@ -43,7 +45,7 @@ var _ store.Log = (*Log)(nil)
 
 // NewLog returns a Log in a table that exists. It makes no request.
 func NewLog(client LogClient, table string, o *Options) *Log {
-	return &Log{client: client, table: table, meter: newMeter(o)}
+	return &Log{client: client, table: table, meter: newMeter(table, o)}
 }
 
 // Limits are those of an item (400 KB), a transaction (100 actions, 4 MB), less the rest
@@ -53,7 +55,9 @@ func (l *Log) Limits(key store.Key) store.Limits {
 	head := headItem(key, &store.Head{Epoch: math.MaxUint64, Origin: math.MaxUint64,
 		Start: math.MaxUint64, Next: math.MaxUint64})
 	pk, _ := channelKey(key)
-	message := size(messageItem(pk, &store.Message{Offset: math.MaxUint64, Lamport: math.MaxInt64}))
+	staged := messageItem(pk, &store.Message{Offset: math.MaxUint64, Lamport: math.MaxInt64})
+	staged[attrStaged] = binary(make([]byte, len(store.CommitID{})))
+	message := size(staged)
 	headRest := size(head) + labels
 	return store.Limits{
 		Messages:     maxActions - 1,
@@ -118,11 +122,7 @@ func (l *Log) query(ctx context.Context, pk, low, high string) (*dynamodb.QueryO
 	if err != nil {
 		return nil, fmt.Errorf("dynamo: load: %w", err)
 	}
-	bytes := 0
-	for _, it := range out.Items {
-		bytes += size(it)
-	}
-	l.meter.read(operation, Loads, bytes)
+	l.meter.read(operation, Loads, sizes(out.Items))
 	return out, nil
 }
 
@@ -172,6 +172,9 @@ func (l *Log) Messages(ctx context.Context, key store.Key, offsets []uint64) ([]
 func (l *Log) Commit(
 	ctx context.Context, key store.Key, prev store.CommitID, head store.Head, messages []store.Message,
 ) error {
+	if err := l.Limits(key).Check(head, messages); err != nil {
+		return fmt.Errorf("dynamo: commit: %w", err)
+	}
 	put := &types.Put{
 		TableName:                           &l.table,
 		Item:                                headItem(key, &head),
@@ -181,9 +184,6 @@ func (l *Log) Commit(
 	if prev != (store.CommitID{}) {
 		put.ConditionExpression = aws.String("c = :c")
 		put.ExpressionAttributeValues = item{":c": binary(prev[:])}
-	}
-	if n := size(put.Item); n > maxItem {
-		return fmt.Errorf("dynamo: %w: head of %d bytes, an item holds %d", store.ErrTooLarge, n, maxItem)
 	}
 	if len(messages) == 0 {
 		return l.putHead(ctx, put)
@@ -205,26 +205,11 @@ func (l *Log) putHead(ctx context.Context, put *types.Put) error {
 func (l *Log) transact(
 	ctx context.Context, key store.Key, put *types.Put, id store.CommitID, messages []store.Message,
 ) error {
-	if len(messages) > maxActions-1 {
-		return fmt.Errorf("dynamo: %w: %d messages, a transaction holds %d",
-			store.ErrTooLarge, len(messages), maxActions-1)
-	}
 	pk, _ := channelKey(key)
 	actions := []types.TransactWriteItem{{Put: put}}
-	total := size(put.Item)
 	for i := range messages {
-		it := messageItem(pk, &messages[i])
-		n := size(it)
-		if n > maxItem {
-			return fmt.Errorf("dynamo: %w: message at offset %d of %d bytes, an item holds %d",
-				store.ErrTooLarge, messages[i].Offset, n, maxItem)
-		}
-		total += n
-		actions = append(actions, types.TransactWriteItem{Put: &types.Put{TableName: &l.table, Item: it}})
-	}
-	if total > maxTransaction {
-		return fmt.Errorf("dynamo: %w: commit of %d bytes, a transaction holds %d",
-			store.ErrTooLarge, total, maxTransaction)
+		actions = append(actions, types.TransactWriteItem{
+			Put: &types.Put{TableName: &l.table, Item: messageItem(pk, &messages[i])}})
 	}
 	send := func(token string) error {
 		_, err := l.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{
@@ -297,7 +282,7 @@ func (l *Log) Delete(ctx context.Context, key store.Key, from, to uint64) error 
 		if out.LastEvaluatedKey == nil {
 			return nil
 		}
-		last, err := messageOffset((&reader{item: out.LastEvaluatedKey}).str(attrSK))
+		last, err := keyOffset(messagePrefix, (&reader{item: out.LastEvaluatedKey}).str(attrSK))
 		if err != nil {
 			return err
 		}

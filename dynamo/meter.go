@@ -2,9 +2,12 @@ package dynamo
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go/middleware"
 )
 
@@ -13,11 +16,12 @@ type Purpose string
 
 // The purposes that this package counts apart.
 const (
-	Commits Purpose = "commits" // heads and messages
-	Claims  Purpose = "claims"  // taking a channel over
-	Deletes Purpose = "deletes" // messages that nothing needs
-	HintOps Purpose = "hints"   // retrieval hints
-	Loads   Purpose = "loads"   // all reads of a channel
+	Commits   Purpose = "commits"   // heads and messages
+	Claims    Purpose = "claims"    // taking a channel over
+	Deletes   Purpose = "deletes"   // messages and manifests that nothing needs
+	Manifests Purpose = "manifests" // of archived segments
+	HintOps   Purpose = "hints"     // retrieval hints
+	Loads     Purpose = "loads"     // all reads of a channel
 )
 
 // Usage is what was used, in capacity units by the formulas that AWS documents, not as a
@@ -43,18 +47,23 @@ type Options struct {
 	Now func() time.Time
 }
 
-type meter struct{ on func(Usage) }
-
-func newMeter(o *Options) meter {
-	if o == nil {
-		return meter{}
-	}
-	return meter{o.OnUsage}
+type meter struct {
+	table string
+	on    func(Usage)
 }
 
-// each returns a call option that reports every attempt of the call.
+func newMeter(table string, o *Options) meter {
+	if o == nil {
+		return meter{table: table}
+	}
+	return meter{table, o.OnUsage}
+}
+
+// each returns a call option that reports every attempt of the call, and names the table
+// when it isn't there.
 func (m meter) each(operation string, p Purpose, writeUnits int) func(*dynamodb.Options) {
 	return func(o *dynamodb.Options) {
+		o.APIOptions = append(o.APIOptions, m.nameMissing)
 		if m.on == nil {
 			return
 		}
@@ -70,6 +79,18 @@ func (m meter) each(operation string, p Purpose, writeUnits int) func(*dynamodb.
 	}
 }
 
+func (m meter) nameMissing(s *middleware.Stack) error {
+	return s.Initialize.Add(middleware.InitializeMiddlewareFunc("sdsaws:missing", func(
+		ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler,
+	) (middleware.InitializeOutput, middleware.Metadata, error) {
+		out, meta, err := next.HandleInitialize(ctx, in)
+		if missing := (*types.ResourceNotFoundException)(nil); errors.As(err, &missing) {
+			err = fmt.Errorf("there is no table %q: create it, or look at region and account: %w", m.table, err)
+		}
+		return out, meta, err
+	}), middleware.Before)
+}
+
 // wrote reports the units of a write that were not known when it was sent.
 func (m meter) wrote(operation string, p Purpose, units int) {
 	if m.on != nil && units > 0 {
@@ -79,7 +100,11 @@ func (m meter) wrote(operation string, p Purpose, units int) {
 
 // read reports what a read that has succeeded used.
 func (m meter) read(operation string, p Purpose, bytes int) {
+	m.readUnits(operation, p, readUnits(bytes))
+}
+
+func (m meter) readUnits(operation string, p Purpose, units int) {
 	if m.on != nil {
-		m.on(Usage{Operation: operation, Purpose: p, ReadUnits: readUnits(bytes)})
+		m.on(Usage{Operation: operation, Purpose: p, ReadUnits: units})
 	}
 }

@@ -11,12 +11,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"iter"
 	"net/url"
 	"os"
 	"path/filepath"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite" // and the driver "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/sdsaws/sdsaws/store"
 )
@@ -65,7 +67,13 @@ CREATE TABLE head (
 CREATE TABLE message (
 	namespace BLOB NOT NULL, channel BLOB NOT NULL, offset INTEGER NOT NULL,
 	id BLOB NOT NULL, lamport INTEGER NOT NULL, body BLOB NOT NULL,
+	staged BLOB, -- under which commit id, until a head takes it in
 	UNIQUE (namespace, channel, offset)) STRICT;
+CREATE INDEX message_id ON message (namespace, channel, id);
+CREATE TABLE segment (
+	namespace BLOB NOT NULL, channel BLOB NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL,
+	body BLOB NOT NULL,
+	PRIMARY KEY (namespace, channel, start)) WITHOUT ROWID, STRICT;
 CREATE TABLE hint (
 	namespace BLOB NOT NULL, id BLOB NOT NULL, value BLOB NOT NULL, expires INTEGER,
 	UNIQUE (namespace, id)) STRICT;
@@ -97,6 +105,9 @@ func (s *Store) open() error {
 	if err := lock(f); err != nil {
 		return err
 	}
+	if err := os.RemoveAll(s.objects().partial()); err != nil { // of a process that was killed
+		return err
+	}
 	path, err := filepath.Abs(filepath.Join(s.dir, "sdsaws.sqlite"))
 	if err != nil {
 		return err
@@ -117,7 +128,7 @@ func (s *Store) migrate() error {
 	return s.write(context.Background(), func(tx *sql.Tx) error {
 		var version int
 		if err := tx.QueryRow("PRAGMA user_version").Scan(&version); err != nil {
-			return fmt.Errorf("the database is damaged, or is none: %w", err)
+			return err
 		}
 		switch {
 		case version > schemaVersion:
@@ -133,20 +144,30 @@ func (s *Store) migrate() error {
 	})
 }
 
-// Close closes the store. Calls that are under way fail.
+// Close closes the store. Calls that are under way fail. Closing again is no error.
 func (s *Store) Close() error {
 	var err error
 	if s.db != nil {
 		err = s.db.Close()
 	}
 	if s.locked != nil {
-		err = errors.Join(err, s.locked.Close())
+		if closed := s.locked.Close(); !errors.Is(closed, os.ErrClosed) {
+			err = errors.Join(err, closed)
+		}
 	}
 	return err
 }
 
 // write runs f in a transaction that is durable when write returns nil.
 func (s *Store) write(ctx context.Context, f func(*sql.Tx) error) error {
+	err := named(s.transact(ctx, f))
+	if ended := ctx.Err(); err != nil && ended != nil && !errors.Is(err, ended) {
+		err = fmt.Errorf("%w: %w", ended, err) // database/sql tells of its consequences
+	}
+	return err
+}
+
+func (s *Store) transact(ctx context.Context, f func(*sql.Tx) error) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -160,25 +181,63 @@ func (s *Store) write(ctx context.Context, f func(*sql.Tx) error) error {
 	return tx.Commit()
 }
 
-// Channels lists the channels that have a head.
-func (s *Store) Channels(ctx context.Context) ([]store.Key, error) {
-	return query(ctx, s.db, func(r *sql.Rows) (store.Key, error) {
-		var namespace, channel []byte
-		err := r.Scan(&namespace, &channel)
-		return store.Key{Namespace: string(namespace), Channel: string(channel)}, err
-	}, "SELECT namespace, channel FROM head ORDER BY namespace, channel")
+// named makes an error that tells of a damaged database a store.MalformedError.
+func named(err error) error {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	const primary = 0xff // of a result code; the rest says more
+	if code := e.Code() & primary; code != sqlite3.SQLITE_CORRUPT && code != sqlite3.SQLITE_NOTADB {
+		return err
+	}
+	return &store.MalformedError{Item: "database", Err: fmt.Errorf(
+		"%w, restore the directory from a copy or use another: %w", store.ErrMalformed, err)}
 }
 
-// Size returns how many bytes are stored of a channel: the bodies of its head and
-// messages, and the ids of these.
+// Channels implements store.Log, in the order of the channels' bytes.
+func (s *Store) Channels(ctx context.Context, namespace string) iter.Seq2[string, error] {
+	return s.names(ctx, "SELECT channel FROM head WHERE namespace = ?1 ORDER BY channel", namespace)
+}
+
+// Stored implements store.Log, in the order of the channels' bytes.
+func (s *Store) Stored(ctx context.Context, namespace string) iter.Seq2[string, error] {
+	return s.names(ctx, `SELECT channel FROM head WHERE namespace = ?1
+		UNION SELECT channel FROM message WHERE namespace = ?1
+		UNION SELECT channel FROM segment WHERE namespace = ?1 ORDER BY channel`, namespace)
+}
+
+// names yields the first column of what is asked for of a namespace.
+func (s *Store) names(ctx context.Context, statement, namespace string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		names, err := query(ctx, s.db, func(r *sql.Rows) (string, error) {
+			var channel []byte
+			err := r.Scan(&channel)
+			return string(channel), err
+		}, statement, blob(namespace))
+		if err != nil {
+			yield("", err)
+			return
+		}
+		for _, name := range names {
+			if !yield(name, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Size returns how many bytes are stored of a channel: the bodies of its head,
+// messages and manifests, and the ids of messages.
 func (s *Store) Size(ctx context.Context, key store.Key) (int64, error) {
 	var n int64
 	err := s.db.QueryRowContext(ctx, `SELECT
 		(SELECT coalesce(sum(length(body)), 0) FROM head WHERE namespace = ?1 AND channel = ?2) +
-		(SELECT coalesce(sum(length(id) + length(body)), 0) FROM message WHERE namespace = ?1 AND channel = ?2)`,
+		(SELECT coalesce(sum(length(id) + length(body)), 0) FROM message WHERE namespace = ?1 AND channel = ?2) +
+		(SELECT coalesce(sum(length(body)), 0) FROM segment WHERE namespace = ?1 AND channel = ?2)`,
 		blob(key.Namespace), blob(key.Channel)).Scan(&n)
 	if err != nil {
-		return 0, fmt.Errorf("embedded: size: %w", err)
+		return 0, fmt.Errorf("embedded: size: %w", named(err))
 	}
 	return n, nil
 }
@@ -196,18 +255,18 @@ func query[T any](
 ) (all []T, err error) {
 	rows, err := q.QueryContext(ctx, text, args...)
 	if err != nil {
-		return nil, fmt.Errorf("embedded: %w", err)
+		return nil, fmt.Errorf("embedded: %w", named(err))
 	}
 	defer rows.Close()
 	for rows.Next() {
 		v, err := scan(rows)
 		if err != nil {
-			return nil, fmt.Errorf("embedded: %w", err)
+			return nil, fmt.Errorf("embedded: %w", named(err))
 		}
 		all = append(all, v)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("embedded: %w", err)
+		return nil, fmt.Errorf("embedded: %w", named(err))
 	}
 	return all, nil
 }

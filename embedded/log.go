@@ -25,18 +25,33 @@ func (s *Store) Limits(store.Key) store.Limits {
 
 const (
 	headColumns    = "commit_id, epoch, writer, region, origin, start, next, body"
-	messageColumns = "offset, id, lamport, body"
+	messageColumns = "offset, id, lamport, body, staged"
 )
 
 type scanner interface{ Scan(dest ...any) error }
+
+// offset reads an offset, which is never negative.
+type offset uint64
+
+func (o *offset) Scan(v any) error {
+	n, ok := v.(int64)
+	if !ok || n < 0 {
+		return fmt.Errorf("%w: %v is no offset", store.ErrMalformed, v)
+	}
+	*o = offset(n)
+	return nil
+}
+
+func setID(id *store.CommitID, b []byte) bool { return copy(id[:], b) == len(id) && len(b) == len(id) }
 
 func scanHead(r scanner) (*store.Head, error) {
 	var h store.Head
 	var id, writer, region []byte
 	var epoch int64
-	err := r.Scan(&id, &epoch, &writer, &region, &h.Origin, &h.Start, &h.Next, &h.Body)
-	if err == nil && copy(h.CommitID[:], id) != len(h.CommitID) {
-		err = fmt.Errorf("head: %w: commit id", store.ErrMalformed)
+	err := r.Scan(&id, &epoch, &writer, &region,
+		(*offset)(&h.Origin), (*offset)(&h.Start), (*offset)(&h.Next), &h.Body)
+	if err == nil && !setID(&h.CommitID, id) {
+		err = &store.MalformedError{Item: "head", Err: fmt.Errorf("%w: commit id", store.ErrMalformed)}
 	}
 	h.Epoch, h.Writer, h.Region = uint64(epoch), string(writer), string(region) //nolint:gosec // two's complement
 	return &h, err
@@ -44,9 +59,11 @@ func scanHead(r scanner) (*store.Head, error) {
 
 func scanMessage(r *sql.Rows) (store.Message, error) {
 	var m store.Message
-	var id []byte
-	err := r.Scan(&m.Offset, &id, &m.Lamport, &m.Body)
-	m.ID = string(id)
+	var id, staged []byte
+	err := r.Scan((*offset)(&m.Offset), &id, &m.Lamport, &m.Body, &staged)
+	if m.ID = string(id); err == nil && staged != nil && !setID(&m.Staged, staged) {
+		err = fmt.Errorf("message at offset %d: %w: staged", m.Offset, store.ErrMalformed)
+	}
 	return m, err
 }
 
@@ -62,7 +79,7 @@ func readHead(ctx context.Context, q rowQueryer, key store.Key) (*store.Head, er
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("embedded: read head: %w", err)
+		return nil, fmt.Errorf("embedded: read head: %w", named(err))
 	}
 	return h, nil
 }
@@ -119,8 +136,8 @@ func (s *Store) Messages(ctx context.Context, key store.Key, offsets []uint64) (
 func (s *Store) Commit(
 	ctx context.Context, key store.Key, prev store.CommitID, head store.Head, messages []store.Message,
 ) error {
-	if err := fits(head, messages); err != nil {
-		return err
+	if err := s.Limits(key).Check(head, messages); err != nil {
+		return fmt.Errorf("embedded: commit: %w", err)
 	}
 	return s.conditional(ctx, "commit", key, prev, func(tx *sql.Tx, _ *store.Head) error {
 		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO head (namespace, channel, "+headColumns+
@@ -131,36 +148,24 @@ func (s *Store) Commit(
 		if err != nil {
 			return err
 		}
-		return insert(ctx, tx, key, messages)
+		return insert(ctx, tx, key, nil, messages)
 	})
 }
 
-func fits(head store.Head, messages []store.Message) error {
-	if n := len(head.Body); n > maxValue {
-		return fmt.Errorf("embedded: %w: head of %d bytes, at most %d fit", store.ErrTooLarge, n, maxValue)
-	}
-	for _, m := range messages {
-		if n := len(m.ID) + len(m.Body); n > maxValue {
-			return fmt.Errorf("embedded: %w: message at offset %d of %d bytes, at most %d fit",
-				store.ErrTooLarge, m.Offset, n, maxValue)
-		}
-	}
-	return nil
-}
-
-func insert(ctx context.Context, tx *sql.Tx, key store.Key, messages []store.Message) error {
+// insert writes messages; staged is the commit id that they are staged under, or nil.
+func insert(ctx context.Context, tx *sql.Tx, key store.Key, staged []byte, messages []store.Message) error {
 	if len(messages) == 0 {
 		return nil
 	}
 	put, err := tx.PrepareContext(ctx, "INSERT OR REPLACE INTO message (namespace, channel, "+
-		messageColumns+") VALUES (?, ?, ?, ?, ?, ?)")
+		messageColumns+") VALUES (?, ?, ?, ?, ?, ?, ?)")
 	if err != nil {
 		return err
 	}
 	defer put.Close()
 	for _, m := range messages {
 		if _, err := put.ExecContext(ctx, blob(key.Namespace), blob(key.Channel),
-			number(m.Offset), blob(m.ID), m.Lamport, m.Body); err != nil {
+			number(m.Offset), blob(m.ID), m.Lamport, m.Body, staged); err != nil {
 			return err
 		}
 	}
@@ -193,9 +198,10 @@ func (s *Store) Claim(ctx context.Context, key store.Key, prev store.CommitID, c
 		if current == nil {
 			return &store.ConflictError{}
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE head SET commit_id = ?, writer = ?, region = ?, epoch = epoch + 1
+		_, err := tx.ExecContext(ctx, `UPDATE head SET commit_id = ?, writer = ?, region = ?, epoch = ?
 			WHERE namespace = ? AND channel = ?`,
-			c.CommitID[:], blob(c.Writer), blob(c.Region), blob(key.Namespace), blob(key.Channel))
+			c.CommitID[:], blob(c.Writer), blob(c.Region), int64(current.Epoch+1), //nolint:gosec // two's complement
+			blob(key.Namespace), blob(key.Channel))
 		return err
 	})
 }

@@ -1,0 +1,17 @@
+//go:build unix
+
+package embedded
+
+import (
+	"errors"
+	"os"
+)
+
+// syncDir makes what was created, linked or removed in a directory last.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

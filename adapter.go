@@ -1,8 +1,9 @@
 // Package sdsaws keeps the channels of SDS participants on AWS: snapshot and history of
-// a channel as one pair in DynamoDB, retrieval hints in a table of their own.
+// a channel as one pair in DynamoDB, retrieval hints in a table of their own, and in S3,
+// as Parquet, the history that the protocol has evicted.
 //
 // An [Adapter] is an sds.Persistence over any backend of package store. [Open] makes one
-// over DynamoDB; package embedded has a backend for one machine without a cloud.
+// over DynamoDB and S3; package embedded has a backend for one machine without a cloud.
 //
 // # Who holds a channel
 //
@@ -29,24 +30,36 @@ import (
 	"github.com/sdsaws/sdsaws/store"
 )
 
-// Adapter is an sds.Persistence over a store.Log and a store.Hints. It is safe for
+// Backend is where an [Adapter] keeps things.
+type Backend struct {
+	Log     store.Log
+	Hints   store.Hints
+	Archive store.Archive // evicted history, and what is too large for the log
+}
+
+// Adapter is an sds.Persistence over a [Backend]. It is safe for
 // concurrent use; operations on one channel take effect in the order in which they are
 // called.
 //
 // In memory it keeps, for each channel it has seen, the packed snapshot and about 100
 // bytes a message of the history, and besides the accepted work that Options.MaxPending
-// bounds. Goroutines run only while something is written; Close waits for them.
+// bounds. Archiving takes some 100 MB more while it runs, for one segment at a time.
+// Goroutines run only while something is written; Close waits for them.
 type Adapter struct {
-	log    store.Log
-	o      Options
-	codec  record.Codec
-	writer string
-	secret [32]byte // keys the hashes of message ids
-	hints  hintBuffer
+	log     store.Log
+	archive store.Archive
+	o       Options
+	codec   record.Codec
+	writer  string
+	secret  [32]byte // keys the hashes of message ids
+	hints   hintBuffer
 
 	work context.Context // what commits run on: it ends with Close, not with a caller
 	stop context.CancelFunc
 	runs sync.WaitGroup // the goroutines that work
+
+	frames    frames
+	archiving chan struct{} // of capacity 1: held by who archives in the background
 
 	pending atomic.Int64 // bytes of accepted work
 
@@ -62,18 +75,22 @@ var (
 )
 
 // New returns an adapter over a backend. It makes no request and starts nothing.
-func New(log store.Log, hints store.Hints, o *Options) (*Adapter, error) {
+func New(b Backend, o *Options) (*Adapter, error) {
 	opts, err := o.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	a := &Adapter{log: log, o: opts, channels: map[string]*channel{}}
+	if b.Log == nil || b.Hints == nil || b.Archive == nil {
+		return nil, fmt.Errorf("sdsaws: new: %w: a Backend without Log, Hints or Archive", sds.ErrInvalidArgument)
+	}
+	a := &Adapter{log: b.Log, archive: b.Archive, o: opts, channels: map[string]*channel{},
+		archiving: make(chan struct{}, 1)}
 	_, _ = rand.Read(a.secret[:]) // never fails
 	var id [8]byte
 	_, _ = rand.Read(id[:])
 	a.writer = opts.Writer + "-" + hex.EncodeToString(id[:])
 	a.work, a.stop = context.WithCancel(context.Background())
-	a.hints.init(a, hints)
+	a.hints.init(a, b.Hints)
 	return a, nil
 }
 
@@ -147,7 +164,7 @@ func (a *Adapter) accept(
 	if err != nil {
 		return fail(err)
 	}
-	var s *snapshot
+	var s *saved
 	if op != "update" {
 		if s, err = a.snapshot(meta); err != nil {
 			return fail(err)
@@ -208,6 +225,9 @@ func (a *Adapter) LoadEncodedChannel(ctx context.Context, channelID string) (sds
 		return none, ch.fail("load", "", err)
 	}
 	defer ch.release()
+	if err := ch.resolve(ctx); err != nil && !ch.mustLoad() {
+		return none, err
+	}
 	if ch.mustLoad() {
 		// Accepted from a state that this load replaces.
 		ch.mu.Lock()
@@ -217,9 +237,15 @@ func (a *Adapter) LoadEncodedChannel(ctx context.Context, channelID string) (sds
 	return ch.load(ctx)
 }
 
-// DropChannel wipes the channel: it loads as empty from the one write on that comes
-// first, then its messages are deleted. nil means that nothing of them is left; after an
-// error, drop it again.
+// DropChannel wipes the channel: with one write it becomes empty, then all that was
+// stored of it is deleted: messages, archived segments and large values, in all their
+// versions, and the retrieval hints of its messages, those in the buffers of its snapshot
+// included, even where another channel knows the same ids. nil means that nothing of it is
+// left but an empty head of some 200 bytes, which keeps delayed requests harmless. After an
+// error drop it again, or let a sweep go on.
+//
+// What backups and replicas keep is theirs to expire: DynamoDB's point-in-time recovery, and
+// noncurrent versions that were made by others.
 func (a *Adapter) DropChannel(ctx context.Context, channelID string) error {
 	ch, err := a.channel(ctx, channelID)
 	if err != nil {
@@ -228,16 +254,23 @@ func (a *Adapter) DropChannel(ctx context.Context, channelID string) error {
 	if err := ch.flush(ctx); err != nil {
 		return err
 	}
-	if err := ch.take(ctx); err != nil {
-		return ch.fail("drop", "", err)
+	if err := a.hints.flush(ctx); err != nil {
+		return ch.fail("drop", "", fmt.Errorf("nothing is dropped: %w", err))
+	}
+	if err := ch.takeSettled(ctx, "drop"); err != nil {
+		return err
 	}
 	defer ch.release()
-	a.hints.forget()
+	if err := ch.stopArchiving(ctx); err != nil {
+		return ch.fail("drop", "", err)
+	}
 	return ch.drop(ctx)
 }
 
 // Flush returns nil when everything that was accepted before the call is stored, hints
-// included. A channel that was fenced makes it fail until it is loaded.
+// included. A channel that was fenced makes it fail until it is loaded. It also waits, as
+// long as ctx lasts, for the archiving that is under way or due; that this fails is no
+// error of Flush, for the history is safe in the log: see Options.OnArchiveLag.
 func (a *Adapter) Flush(ctx context.Context) error {
 	if err := a.check(ctx); err != nil {
 		return fmt.Errorf("sdsaws: flush: %w", err)
@@ -266,7 +299,9 @@ func (a *Adapter) flush(ctx context.Context) error {
 				mu.Lock()
 				errs = append(errs, err)
 				mu.Unlock()
+				return
 			}
+			ch.awaitBackground(ctx)
 		})
 	}
 	flushes.Wait()
@@ -310,12 +345,19 @@ func (a *Adapter) check(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (a *Adapter) channel(ctx context.Context, id string) (*channel, error) {
+func (a *Adapter) checkChannel(ctx context.Context, id string) error {
 	if err := a.check(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if id == "" {
-		return nil, fmt.Errorf("%w: empty channel id", sds.ErrInvalidArgument)
+		return fmt.Errorf("%w: empty channel id", sds.ErrInvalidArgument)
+	}
+	return nil
+}
+
+func (a *Adapter) channel(ctx context.Context, id string) (*channel, error) {
+	if err := a.checkChannel(ctx, id); err != nil {
+		return nil, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -1,17 +1,37 @@
 package sdsaws
 
 import (
+	"container/list"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	mathrand "math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/sdsaws/sdsaws/internal/record"
 	"github.com/sdsaws/sdsaws/sds"
 	"github.com/sdsaws/sdsaws/store"
 )
+
+// ref is a channel by name. Its methods read and tidy what is stored of it, whoever
+// holds it, and need no turn.
+type ref struct {
+	a   *Adapter
+	id  string
+	key store.Key
+}
+
+func (a *Adapter) ref(id string) ref {
+	return ref{a, id, store.Key{Namespace: a.o.Namespace, Channel: id}}
+}
+
+func (r ref) fail(op, item string, err error) error {
+	return &sds.ChannelError{Op: op, Channel: r.id, Item: item, Err: err}
+}
 
 // phase says what an adapter may do with a channel.
 type phase int
@@ -28,12 +48,12 @@ const (
 // Who holds the turn may make requests for the channel and owns state; the turn is
 // taken before mu. The rest is under mu, which is never held during a request.
 type channel struct {
-	a   *Adapter
-	id  string
-	key store.Key
+	ref
+	turn  chan struct{}         // of capacity 1; whoever put the value in holds the turn
+	state *state                // valid when held
+	frame atomic.Pointer[frame] // of state, or nil
 
-	turn  chan struct{} // of capacity 1; whoever put the value in holds the turn
-	state *state        // valid when held
+	framed *list.Element // under the mu of the adapter's frames
 
 	mu       sync.Mutex
 	phase    phase
@@ -45,14 +65,18 @@ type channel struct {
 	timer    Timer
 	failures int       // runs that failed since one succeeded
 	retryAt  time.Time // not before, after a failure
+	backlog  backlog
+	trash    trash
+
+	noLarge time.Time // until then large messages aren't moved: the archive has failed
 }
 
 type opened struct {
-	snapshot snapshot
+	snapshot *saved
 	since    time.Time
 }
 
-// update is an encoded HistoryUpdate, inspected, packed and copied.
+// update is an encoded HistoryUpdate, inspected and copied.
 type update struct {
 	append []*message
 	evict  []idHash
@@ -61,10 +85,11 @@ type update struct {
 // batch is accepted work that goes into one commit: whole pairs, in their order. Work
 // that comes later is merged into it as long as it isn't sealed and all fits.
 type batch struct {
-	snapshot *snapshot // the latest one
+	snapshot *saved // the latest one
 	updates  []update
 	messages int   // of all updates
-	bytes    int64 // of snapshot and messages
+	bytes    int64 // of snapshot and messages, in memory
+	stored   int   // of messages, in the log at most
 	since    time.Time
 	sealed   bool // on its way
 	waiters  []chan<- error
@@ -76,6 +101,7 @@ type attempt struct {
 	head     store.Head
 	messages []store.Message
 	draft    *draft
+	batch    *batch // nil: none
 }
 
 func newCommitID() (id store.CommitID) {
@@ -84,12 +110,7 @@ func newCommitID() (id store.CommitID) {
 }
 
 func newChannel(a *Adapter, id string) *channel {
-	return &channel{a: a, id: id, key: store.Key{Namespace: a.o.Namespace, Channel: id},
-		turn: make(chan struct{}, 1)}
-}
-
-func (ch *channel) fail(op, item string, err error) error {
-	return &sds.ChannelError{Op: op, Channel: ch.id, Item: item, Err: err}
+	return &channel{ref: a.ref(id), turn: make(chan struct{}, 1)}
 }
 
 // lost returns the error of operations on a channel that must be loaded first, or nil.
@@ -113,15 +134,17 @@ func (ch *channel) mustLoad() bool {
 
 // accept takes work in: a snapshot alone stays open for its update; with an update, or
 // as a whole pair, it is queued. A non-nil waiter is told when it is stored.
-func (ch *channel) accept(s *snapshot, u *update, waiter chan<- error) error {
+func (ch *channel) accept(s *saved, u *update, waiter chan<- error) error {
 	b := &batch{since: ch.a.o.Clock.Now(), snapshot: s}
 	if s != nil {
-		b.bytes = int64(len(s.packed))
+		b.bytes = s.bytes
 	}
 	if u != nil {
 		b.updates, b.messages = []update{*u}, len(u.append)
+		inline := ch.a.inline(ch.a.log.Limits(ch.key))
 		for _, m := range u.append {
 			b.bytes += int64(m.size())
+			b.stored += m.stored(inline)
 		}
 	}
 	if err := ch.fits(b); err != nil {
@@ -145,10 +168,10 @@ func (ch *channel) accept(s *snapshot, u *update, waiter chan<- error) error {
 	switch {
 	case u == nil:
 		ch.enqueueOpen()
-		ch.open = &opened{*s, b.since}
+		ch.open = &opened{s, b.since}
 	case paired:
-		b.snapshot, b.since = &ch.open.snapshot, ch.open.since
-		b.bytes += int64(len(b.snapshot.packed))
+		b.snapshot, b.since = ch.open.snapshot, ch.open.since
+		b.bytes += b.snapshot.bytes
 		ch.open = nil
 		ch.enqueue(b)
 	default:
@@ -166,34 +189,23 @@ func (ch *channel) accept(s *snapshot, u *update, waiter chan<- error) error {
 	return nil
 }
 
-// fits refuses what no commit can hold.
+// fits refuses what can't be stored: an id that leaves no room in its item.
 func (ch *channel) fits(b *batch) error {
 	l := ch.a.log.Limits(ch.key)
-	head := 0
-	if b.snapshot != nil {
-		head = len(b.snapshot.packed)
-	}
-	if head > l.HeadBytes-headRoom {
-		return fmt.Errorf("snapshot has %d bytes compressed, a head holds %d: %w",
-			head, l.HeadBytes-headRoom, sds.ErrTooLarge)
-	}
-	if b.messages > l.Messages {
-		return fmt.Errorf("update appends %d messages, one commit holds %d: %w",
-			b.messages, l.Messages, sds.ErrTooLarge)
-	}
 	for _, u := range b.updates {
 		for i, m := range u.append {
-			if m.size() > l.MessageBytes {
-				return fmt.Errorf("appended message %d has %d bytes compressed, an item holds %d: %w",
-					i, m.size(), l.MessageBytes, sds.ErrTooLarge)
+			if len(m.info.id)+record.MaxValueRef > l.MessageBytes {
+				return fmt.Errorf("id of appended message %d has %d bytes, an item holds %d less %d: %w",
+					i, len(m.info.id), l.MessageBytes, record.MaxValueRef, sds.ErrTooLarge)
 			}
 		}
 	}
-	if b.bytes > int64(l.CommitBytes-headRoom) {
-		return fmt.Errorf("snapshot and update have %d bytes compressed, one commit holds %d: %w",
-			b.bytes, l.CommitBytes-headRoom, sds.ErrTooLarge)
-	}
 	return nil
+}
+
+// inline returns from which size on a packed value goes to the archive.
+func (a *Adapter) inline(l store.Limits) int {
+	return min(a.o.InlineBytes, l.HeadBytes-headRoom, l.MessageBytes/2)
 }
 
 // headRoom is kept free in a head, beside its snapshot, for the sets of offsets.
@@ -203,7 +215,7 @@ const headRoom = 8 << 10
 func (ch *channel) enqueueOpen() {
 	if o := ch.open; o != nil {
 		ch.open = nil
-		ch.enqueue(&batch{snapshot: &o.snapshot, since: o.since, bytes: int64(len(o.snapshot.packed))})
+		ch.enqueue(&batch{snapshot: o.snapshot, since: o.since, bytes: o.snapshot.bytes})
 	}
 }
 
@@ -220,11 +232,12 @@ func (ch *channel) merge(into, b *batch) bool {
 	l := ch.a.log.Limits(ch.key)
 	bytes := into.bytes + b.bytes
 	if into.snapshot != nil && b.snapshot != nil {
-		bytes -= int64(len(into.snapshot.packed)) // the newer one replaces it
+		bytes -= into.snapshot.bytes // the newer one replaces it
 	}
-	if into.messages+b.messages > l.Messages || bytes > int64(l.CommitBytes-headRoom) {
+	if into.messages+b.messages > l.Messages || into.stored+b.stored > l.CommitBytes-headRoom-ch.a.inline(l) {
 		return false
 	}
+	into.stored += b.stored
 	ch.a.pending.Add(bytes - into.bytes - b.bytes)
 	into.bytes = bytes
 	if b.snapshot != nil {
@@ -361,14 +374,30 @@ func (ch *channel) take(ctx context.Context) error {
 
 func (ch *channel) release() { <-ch.turn }
 
+// takeSettled takes the turn and settles what is under way, so that another commit can be
+// built. It reports errors of op.
+func (ch *channel) takeSettled(ctx context.Context, op string) error {
+	if err := ch.take(ctx); err != nil {
+		return ch.fail(op, "", err)
+	}
+	if err := ch.resolve(ctx); err != nil {
+		ch.release()
+		return err
+	}
+	return nil
+}
+
 // run commits batch after batch until the queue is empty or a commit fails. It runs on
 // the adapter's context: callers that go away end only their wait.
 func (ch *channel) run() {
 	for {
-		ch.turn <- struct{}{}
-		err := ch.commitNext(ch.a.work)
-		ch.release()
+		err := ch.take(ch.a.work)
+		if err == nil {
+			err = ch.commitNext(ch.a.work)
+			ch.release()
+		}
 		if !ch.goOn(err) {
+			ch.emptyTrash(ch.a.work)
 			return
 		}
 	}
@@ -424,8 +453,12 @@ func tell(b *batch, err error) {
 	b.waiters = nil
 }
 
-// commitNext brings the oldest batch into the store. The turn is held.
+// commitNext settles what is under way, then brings the oldest batch into the store. The
+// turn is held.
 func (ch *channel) commitNext(ctx context.Context) error {
+	if err := ch.resolve(ctx); err != nil {
+		return err
+	}
 	ch.mu.Lock()
 	if len(ch.queue) == 0 {
 		ch.mu.Unlock()
@@ -445,125 +478,116 @@ func (ch *channel) commitNext(ctx context.Context) error {
 		defer ch.mu.Unlock()
 		return ch.fail("commit", "", ch.lost())
 	}
-	resolved, err := ch.resolve(ctx)
+	ch.seal(b, true)
+	err := ch.commit(ctx, b)
 	if err != nil {
-		return err
+		ch.seal(b, false) // later work may make it smaller, unless it is under way
 	}
-	// An attempt that was under way is this batch's: there is never another.
-	if !resolved || !b.sealed {
-		ch.seal(b, true)
-		d := ch.draft(ctx, b)
-		if d.dirty {
-			if err := ch.send(ctx, d); err != nil {
-				if errors.Is(err, sds.ErrTooLarge) {
-					ch.seal(b, false) // later work may make it smaller
-				}
-				return err
-			}
-		}
+	return err
+}
+
+func (ch *channel) commit(ctx context.Context, b *batch) error {
+	d, err := ch.draft(ctx, b, true)
+	if err == nil && d.movedLarge && ch.uploadMoved(ctx, d) != nil {
+		d, err = ch.draft(ctx, b, false)
 	}
+	if err != nil {
+		return ch.fail("commit", "", err)
+	}
+	if d.dirty {
+		return ch.send(ctx, d, b)
+	}
+	ch.noteBacklog()
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	ch.a.pending.Add(-b.bytes)
-	ch.queue = ch.queue[1:]
-	tell(b, nil)
+	ch.done(b)
 	return nil
 }
 
+// done takes b, which is stored, out of the queue. ch.mu is held.
+func (ch *channel) done(b *batch) {
+	if len(ch.queue) > 0 && ch.queue[0] == b {
+		ch.a.pending.Add(-b.bytes)
+		ch.queue = ch.queue[1:]
+		tell(b, nil)
+	}
+}
+
+// seal says that nothing may be merged into b any more, or again. What is under way stays
+// sealed.
 func (ch *channel) seal(b *batch, sealed bool) {
 	ch.mu.Lock()
-	b.sealed = sealed
+	b.sealed = sealed || ch.attempt != nil && ch.attempt.batch == b
 	ch.mu.Unlock()
 }
 
-// draft makes a draft of what the batch changes. The turn is held.
-func (ch *channel) draft(ctx context.Context, b *batch) *draft {
-	d := newDraft(ch.state)
+// draft makes a draft of what the batch changes, and with large also moves large messages
+// where that keeps the log bounded. The turn is held.
+func (ch *channel) draft(ctx context.Context, b *batch, large bool) (*draft, error) {
+	d := ch.newDraft()
+	d.record.Trim(ch.archivedSoFar(ctx))
 	if b.snapshot != nil {
-		d.save(*b.snapshot)
+		if err := d.save(b.snapshot); err != nil {
+			return nil, err
+		}
 	}
 	for _, u := range b.updates {
 		for _, m := range u.append {
-			d.append(m)
+			if err := d.append(m); err != nil {
+				return nil, err
+			}
 		}
 		for _, h := range u.evict {
 			d.evict(h)
 		}
 	}
-	if d.dirty {
-		ch.keepBounded(ctx, d)
+	if !d.dirty {
+		return d, nil
 	}
-	return d
+	ch.keepBounded(ctx, d, large)
+	return d, d.pack()
 }
 
-const (
-	slack    = 128 // how far a log may be longer than twice what is needed of it
-	maxMoved = 32  // messages that one commit writes again
-)
-
-// keepBounded keeps what a load reads in proportion to what it needs: when the log
-// from its start on has become more than twice as long, and slack, as what is
-// needed of it, the oldest needed messages are written again at its end. A message that
-// can't be read stays where it is: that is for a load to report, and commits go on.
-func (ch *channel) keepBounded(ctx context.Context, d *draft) {
-	needed := uint64(d.record.Live.Len())
-	if d.next-d.start() <= 2*needed+slack {
-		return
-	}
-	l := ch.a.log.Limits(ch.key)
-	var oldest []uint64
-	for o := range d.record.Live.All() {
-		if o >= d.base.head.Next || len(oldest) == min(maxMoved, l.Messages-len(d.messages)) {
-			break
-		}
-		oldest = append(oldest, o)
-	}
-	if len(oldest) == 0 {
-		return
-	}
-	stored, err := ch.a.log.Messages(ctx, ch.key, oldest)
-	if err != nil {
-		return // the next commit tries again
-	}
-	room := l.CommitBytes - headRoom - len(d.snapshot.packed)
-	for _, m := range d.messages {
-		room -= len(m.ID) + len(m.Body)
-	}
-	for _, s := range stored {
-		m, err := ch.a.stored(s)
-		if room -= len(s.ID) + len(s.Body); err != nil || room < 0 {
-			continue
-		}
-		d.move(m)
-	}
+// newDraft returns a draft that changes nothing yet. The turn is held.
+func (ch *channel) newDraft() *draft {
+	return newDraft(ch.a, ch.a.log.Limits(ch.key), ch.state, ch.frame.Load())
 }
 
-// send commits a draft. The turn is held.
-func (ch *channel) send(ctx context.Context, d *draft) error {
+// send commits a draft: first what goes to the archive, then what passes one commit, then
+// the commit. Of which batch it is, is nil for one of the channel's own. The turn is held.
+func (ch *channel) send(ctx context.Context, d *draft, b *batch) error {
+	if err := ch.upload(ctx, d); err != nil {
+		ch.discard(d.uploaded...)
+		return ch.fail("commit", "", err)
+	}
+	if err := ch.stage(ctx, d); err != nil {
+		return err
+	}
 	at := &attempt{
 		prev:     d.base.head.CommitID,
 		head:     d.head(ch.key, ch.a.o.Clock.Now()),
 		messages: d.messages,
 		draft:    d,
+		batch:    b,
 	}
 	if len(at.head.Body) > ch.a.log.Limits(ch.key).HeadBytes {
+		ch.discard(d.uploaded...)
 		return ch.fail("commit", "head", sds.ErrTooLarge)
 	}
 	ch.mu.Lock()
 	ch.attempt = at
 	ch.mu.Unlock()
-	_, err := ch.resolve(ctx)
-	return err
+	return ch.resolve(ctx)
 }
 
 // resolve sends the attempt, if there is one, until its outcome is known: for the first
-// time, or again unchanged. It reports whether there was one. The turn is held.
-func (ch *channel) resolve(ctx context.Context) (bool, error) {
+// time, or again unchanged. Whoever takes the turn to write does so first. The turn is held.
+func (ch *channel) resolve(ctx context.Context) error {
 	ch.mu.Lock()
 	at := ch.attempt
 	ch.mu.Unlock()
 	if at == nil {
-		return false, nil
+		return nil
 	}
 	err := ch.a.log.Commit(ctx, ch.key, at.prev, at.head, at.messages)
 	var conflict *store.ConflictError
@@ -571,18 +595,63 @@ func (ch *channel) resolve(ctx context.Context) (bool, error) {
 	case err == nil:
 	case errors.Is(err, store.ErrTooLarge):
 		ch.settle(nil)
-		return true, ch.fail("commit", "", fmt.Errorf("%w: %w", sds.ErrTooLarge, err))
+		return ch.fail("commit", "", fmt.Errorf("%w: %w", sds.ErrTooLarge, err))
 	case !errors.As(err, &conflict):
-		return true, ch.fail("commit", "", fmt.Errorf("%w: %w", sds.ErrUnknownOutcome, err))
+		return ch.fail("commit", "", fmt.Errorf("%w: %w", sds.ErrUnknownOutcome, err))
 	case is(conflict.Current, at.head.CommitID): // it had landed before
 	case is(conflict.Current, at.prev): // refused although nothing stands against it
-		return true, ch.fail("commit", "", fmt.Errorf("%w: %w", sds.ErrUnknownOutcome, err))
+		return ch.fail("commit", "", fmt.Errorf("%w: %w", sds.ErrUnknownOutcome, err))
 	default:
+		// It may have landed before the other claimed, so what was put for it stays: a sweep
+		// can tell.
 		ch.settle(nil)
-		return true, ch.fence(err)
+		return ch.fence(err)
+	}
+	// Before anybody is told, so that a Flush that follows deletes it.
+	if old := at.draft.base.snapshot.value; old != nil && old != at.draft.snapshot.value {
+		ch.discard(ch.valueObject(old))
 	}
 	ch.settle(at)
-	return true, nil
+	return nil
+}
+
+// stage writes messages that pass the limits of one commit before it, where no reader
+// looks until the head takes them in.
+func (ch *channel) stage(ctx context.Context, d *draft) error {
+	l := ch.a.log.Limits(ch.key)
+	limit := l.CommitBytes - headRoom - d.inline
+	if total, n := fit(d.messages, math.MaxInt, l.Messages); n == len(d.messages) && total <= limit {
+		return nil
+	}
+	for len(d.messages) > 0 {
+		_, n := fit(d.messages, limit, l.Messages)
+		err := ch.a.log.Stage(ctx, ch.key, d.base.head.CommitID, d.messages[:n])
+		if err != nil {
+			ch.discard(d.uploaded...)
+		}
+		switch {
+		case errors.Is(err, store.ErrConflict):
+			return ch.fence(err)
+		case err != nil:
+			ch.state.skip = d.next
+			return ch.fail("commit", "staged messages", err)
+		}
+		d.messages = d.messages[n:]
+	}
+	return nil
+}
+
+// fit returns how many of the messages, and of how many bytes, fit together; at least one.
+func fit(messages []store.Message, bytes, count int) (total, n int) {
+	for n < min(len(messages), count) {
+		size := len(messages[n].ID) + len(messages[n].Body)
+		if n > 0 && total+size > bytes {
+			break
+		}
+		total += size
+		n++
+	}
+	return total, n
 }
 
 // is reports whether a head, or its absence, has the commit id.
@@ -593,14 +662,35 @@ func is(h *store.Head, id store.CommitID) bool {
 	return h.CommitID == id
 }
 
+// stillHeld reads the head, and fences this adapter when the channel isn't its any more, as st has
+// it. It reports errors of op. The turn is held.
+func (ch *channel) stillHeld(ctx context.Context, op string, st *state) (*store.Head, error) {
+	head, err := ch.a.log.Head(ctx, ch.key)
+	if err != nil {
+		return nil, ch.fail(op, "head", err)
+	}
+	if !is(head, st.head.CommitID) {
+		return nil, ch.fence(&store.ConflictError{Current: head})
+	}
+	return head, nil
+}
+
 // settle ends the attempt; landed says that it is stored. The turn is held.
 func (ch *channel) settle(landed *attempt) {
 	if landed != nil {
 		ch.state = landed.draft.landed(landed.head)
+		ch.keepFrame(landed.draft.frame)
+		if landed.batch != nil {
+			ch.noteBacklog() // before anybody is told, so that a Flush that follows awaits it
+		}
 	}
 	ch.mu.Lock()
+	defer ch.mu.Unlock()
 	ch.attempt = nil
-	ch.mu.Unlock()
+	if landed != nil {
+		ch.phase = held
+		ch.done(landed.batch)
+	}
 }
 
 // fence gives up what was accepted: another adapter holds the channel. The turn is held.
@@ -623,17 +713,8 @@ func (ch *channel) abandon(err error) {
 		tell(b, err)
 	}
 	if ch.open != nil {
-		ch.a.pending.Add(-int64(len(ch.open.snapshot.packed)))
+		ch.a.pending.Add(-ch.open.snapshot.bytes)
 	}
 	ch.queue, ch.open, ch.attempt = nil, nil, nil
 	ch.stopTimer()
-}
-
-// stored turns a message as the log has it into one that can be written again.
-func (a *Adapter) stored(s store.Message) (*message, error) {
-	plain, _, err := a.codec.OpenMessage(s.Offset, s.ID, s.Body)
-	if err != nil {
-		return nil, err
-	}
-	return a.message(plain)
 }

@@ -1,6 +1,7 @@
 package sdsaws
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -33,54 +34,74 @@ func encodeUpdate(u *sds.HistoryUpdate) (e sds.EncodedHistoryUpdate, err error) 
 	return e, nil
 }
 
-// snapshot checks and packs an encoded snapshot.
-func (a *Adapter) snapshot(meta []byte) (*snapshot, error) {
-	if err := sds.ValidateMeta(meta); err != nil {
-		return nil, fmt.Errorf("snapshot: %w", err)
+// snapshot checks, copies and splits an encoded snapshot.
+func (a *Adapter) snapshot(meta []byte) (*saved, error) {
+	if len(meta) > record.MaxPlain {
+		return nil, fmt.Errorf("snapshot: %w: %w", sds.ErrTooLarge, record.ErrTooLarge)
 	}
-	packed, err := a.pack(meta)
+	meta = bytes.Clone(meta)
+	spans, err := sds.MessageSpans(meta)
 	if err != nil {
 		return nil, fmt.Errorf("snapshot: %w", err)
 	}
-	return &snapshot{packed: packed, sum: sha256.Sum256(meta)}, nil
+	s := &saved{bytes: int64(len(meta)), messages: make([]*message, len(spans))}
+	sums := make([]record.Sum, len(spans))
+	pos := 0
+	for i, at := range spans {
+		s.messages[i] = a.bare(meta[at.From:at.To])
+		sums[i] = s.messages[i].sum
+		s.literals = append(s.literals, meta[pos:at.From])
+		pos = at.To
+	}
+	s.literals = append(s.literals, meta[pos:])
+	s.sum = record.SnapshotSum(s.literals, sums)
+	return s, nil
 }
 
-// update checks, packs and copies an update.
+// update checks and copies an update.
 func (a *Adapter) update(u sds.EncodedHistoryUpdate) (*update, error) {
-	packed := &update{append: make([]*message, len(u.Append)), evict: make([]idHash, len(u.Evict))}
+	made := &update{append: make([]*message, len(u.Append)), evict: make([]idHash, len(u.Evict))}
 	var err error
 	for i, plain := range u.Append {
-		if packed.append[i], err = a.message(plain); err != nil {
+		if made.append[i], err = a.message(bytes.Clone(plain)); err != nil {
 			return nil, fmt.Errorf("appended message %d: %w", i, err)
 		}
 	}
 	for i, id := range u.Evict {
-		packed.evict[i] = a.hash(id)
+		made.evict[i] = a.hash(id)
 	}
-	return packed, nil
+	return made, nil
 }
 
-// message checks and packs an encoded message.
+// message checks an encoded message, and keeps its bytes.
 func (a *Adapter) message(plain []byte) (*message, error) {
-	info, err := sds.InspectMessage(plain)
-	if err != nil {
-		return nil, err
+	if len(plain) > record.MaxPlain {
+		return nil, fmt.Errorf("%w: %w", sds.ErrTooLarge, record.ErrTooLarge)
 	}
-	packed, err := a.pack(plain)
-	if err != nil {
-		return nil, err
-	}
-	return &message{
-		id:      info.MessageID,
-		hash:    a.hash(info.MessageID),
-		lamport: info.LamportTimestamp,
-		sum:     sha256.Sum256(plain),
-		packed:  packed,
-	}, nil
+	m := a.bare(plain)
+	return m, m.inspect(a)
 }
 
-func (a *Adapter) pack(plain []byte) ([]byte, error) {
-	packed, err := a.codec.Pack(plain)
+// bare is a message whose bytes are not looked into yet.
+func (a *Adapter) bare(plain []byte) *message {
+	sum := sha256.Sum256(plain)
+	return &message{plain: plain, sum: sum, content: a.hash(string(sum[:]))}
+}
+
+func (m *message) inspect(a *Adapter) error {
+	if m.info != nil {
+		return nil
+	}
+	info, err := sds.InspectMessage(m.plain)
+	if err != nil {
+		return err
+	}
+	m.info = &messageInfo{info.MessageID, a.hash(info.MessageID), info.LamportTimestamp, info.SenderID}
+	return nil
+}
+
+func (a *Adapter) pack(plain, dictionary []byte) ([]byte, error) {
+	packed, err := a.codec.Pack(plain, dictionary)
 	if errors.Is(err, record.ErrTooLarge) {
 		err = fmt.Errorf("%w: %w", sds.ErrTooLarge, err)
 	}

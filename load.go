@@ -3,9 +3,9 @@ package sdsaws
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/sdsaws/sdsaws/internal/record"
@@ -14,8 +14,9 @@ import (
 )
 
 // maxRounds bounds how often a load starts over because others commit or claim
-// meanwhile.
-const maxRounds = 16
+// meanwhile. Each round that it loses, somebody else has written; it wins when none does
+// for the time of one request.
+const maxRounds = 100
 
 // view is what a load has read: a head and the messages known from here or earlier
 // rounds. Messages are written once, so those of an older head stay good.
@@ -30,9 +31,9 @@ func (ch *channel) load(ctx context.Context) (sds.EncodedChannelData, error) {
 	v := view{messages: map[uint64]store.Message{}}
 	for range maxRounds {
 		if err := ch.read(ctx, &v); err != nil {
-			return sds.EncodedChannelData{}, ch.fail("load", "", err)
+			return sds.EncodedChannelData{}, ch.unread(err)
 		}
-		st, data, err := ch.verify(v)
+		st, data, err := ch.verify(ctx, v)
 		if err != nil {
 			changed, again := ch.changed(ctx, v)
 			if again != nil {
@@ -51,6 +52,8 @@ func (ch *channel) load(ctx context.Context) (sds.EncodedChannelData, error) {
 			ch.mu.Lock()
 			ch.phase, ch.state = held, st
 			ch.mu.Unlock()
+			ch.keepFrame(nil)
+			ch.noteBacklog()
 			return data, nil
 		}
 	}
@@ -75,6 +78,15 @@ func (ch *channel) read(ctx context.Context, v *view) error {
 	return nil
 }
 
+// unread turns the error of a read into one of the contract.
+func (ch *channel) unread(err error) error {
+	var damaged *store.MalformedError
+	if errors.As(err, &damaged) {
+		return ch.fail("load", damaged.Item, fmt.Errorf("%w: %w", sds.ErrCorrupt, damaged.Err))
+	}
+	return ch.fail("load", "", err)
+}
+
 // changed reports whether the channel's head is another one by now. What looks missing
 // may have been moved or dropped since the head was read.
 func (ch *channel) changed(ctx context.Context, v view) (bool, error) {
@@ -90,7 +102,7 @@ func (ch *channel) changed(ctx context.Context, v view) (bool, error) {
 
 // verify decodes a view and holds it against the head's promises. It returns a state
 // whose head is the one read, and what the channel holds.
-func (ch *channel) verify(v view) (*state, sds.EncodedChannelData, error) {
+func (ch *channel) verify(ctx context.Context, v view) (*state, sds.EncodedChannelData, error) {
 	st := emptyState()
 	none := sds.EncodedChannelData{}
 	if v.head == nil {
@@ -103,52 +115,81 @@ func (ch *channel) verify(v view) (*state, sds.EncodedChannelData, error) {
 		return nil, none, ch.fail("load", "head", contract(err))
 	}
 	st.record = *rec
-	meta := slices.Clone(initialMeta)
-	if len(rec.Snapshot) > 0 {
-		if meta, err = ch.a.codec.OpenSnapshot(rec.Snapshot); err == nil {
-			err = sds.ValidateMeta(meta)
-		}
-		if err != nil {
-			return nil, none, ch.fail("load", "snapshot", contract(err))
+	st.record.Snapshot = nil
+	o := ch.opener()
+	o.keep = true
+	for _, offset := range slices.Sorted(maps.Keys(v.messages)) {
+		m := v.messages[offset]
+		o.add(m)
+		if record.Alone(m.Body) {
+			st.groups = append(st.groups, offset)
 		}
 	}
-	st.snapshot = snapshot{packed: rec.Snapshot, sum: sha256.Sum256(meta)}
-	messages, err := ch.verifyMessages(st, v)
+	if err := o.prefetch(ctx, rec.Live); err != nil {
+		return nil, none, err
+	}
+	meta, skeleton, err := o.snapshot(ctx, "load", v.head, rec)
+	if err != nil {
+		return nil, none, err
+	}
+	st.snapshot = snapshot{literals: skeleton.Literals, sum: cmp.Or(rec.Sum, initialSum), value: rec.Value, offsets: skeleton.Offsets}
+	messages, err := ch.verifyMessages(ctx, st, o)
 	if err != nil {
 		return nil, none, err
 	}
 	return st, sds.EncodedChannelData{Meta: meta, Messages: messages}, nil
 }
 
-// verifyMessages decodes the history, fills in st.live and returns the plain messages
-// in contract order.
-func (ch *channel) verifyMessages(st *state, v view) ([][]byte, error) {
+// verifyMessages decodes what is needed, fills in st.needed and st.live and returns the plain
+// messages of the history in contract order.
+func (ch *channel) verifyMessages(ctx context.Context, st *state, o *opener) ([][]byte, error) {
 	type found struct {
 		info  sds.MessageInfo
 		plain []byte
 	}
-	history := make([]found, 0, st.record.Live.Len())
+	var history []found
 	var digest record.Digest
-	for offset := range st.record.Live.All() {
-		item := fmt.Sprintf("message at offset %d", offset)
-		m, ok := v.messages[offset]
-		if !ok {
-			return nil, ch.fail("load", item, sds.ErrIncomplete)
-		}
-		plain, term, err := ch.a.codec.OpenMessage(offset, m.ID, m.Body)
+	need := func(offset uint64, live bool) (content idHash, err error) {
+		plain, term, err := o.open(ctx, offset)
 		if err != nil {
-			return nil, ch.fail("load", item, contract(err))
+			return content, err
 		}
-		info, err := sds.InspectMessage(plain)
-		if err != nil {
-			return nil, ch.fail("load", item, contract(err))
+		m := ch.a.bare(plain)
+		if e, ok := st.needed[m.content]; ok && e.offset == offset {
+			return m.content, nil
 		}
-		if info.MessageID != m.ID {
-			return nil, ch.fail("load", item, fmt.Errorf("%w: it is stored under another id", sds.ErrCorrupt))
+		if err := m.inspect(ch.a); err != nil {
+			return content, ch.fail("load", itemName(offset), contract(err))
+		}
+		stored := o.items[offset]
+		if m.info.id != stored.ID {
+			return content, ch.fail("load", itemName(offset), fmt.Errorf("%w: it is stored under another id", sds.ErrCorrupt))
+		}
+		if _, ok := st.needed[m.content]; ok {
+			return content, ch.fail("load", itemName(offset), fmt.Errorf("%w: it is there twice", sds.ErrCorrupt))
 		}
 		digest.Add(term)
-		st.live[ch.a.hash(m.ID)] = entry{offset, term}
-		history = append(history, found{info, plain})
+		st.needed[m.content] = entry{offset: offset, term: term, packed: len(stored.Body), live: live}
+		if live {
+			st.live[m.info.hash] = m.content
+			history = append(history, found{sds.MessageInfo{MessageID: m.info.id, LamportTimestamp: m.info.lamport}, plain})
+		}
+		return m.content, nil
+	}
+	for offset := range st.record.Live.All() {
+		if _, err := need(offset, true); err != nil {
+			return nil, err
+		}
+	}
+	for _, offset := range st.snapshot.offsets {
+		content, err := need(offset, false)
+		if err != nil {
+			return nil, err
+		}
+		e := st.needed[content]
+		e.kept = true
+		st.needed[content] = e
+		st.snapshot.messages = append(st.snapshot.messages, content)
 	}
 	if digest != st.record.Digest || len(st.live) != len(history) {
 		return nil, ch.fail("load", "digest", fmt.Errorf(
@@ -185,12 +226,6 @@ func (ch *channel) claim(ctx context.Context, st *state) (bool, error) {
 	head := st.head
 	head.CommitID, head.Epoch = newCommitID(), head.Epoch+1
 	head.Writer, head.Region = a.writer, a.o.Region
-	ch.mu.Lock()
-	if ch.phase == held {
-		ch.phase = uncertain // until it is known who holds it
-	}
-	ch.mu.Unlock()
-
 	var err error
 	if st.head.CommitID == (store.CommitID{}) {
 		st.record.Committed = a.o.Clock.Now()
@@ -209,7 +244,14 @@ func (ch *channel) claim(ctx context.Context, st *state) (bool, error) {
 		err = nil // it had landed before its reply was lost
 	}
 	if err != nil {
-		return false, ch.fail("load", "claim", fmt.Errorf("%w: %w", sds.ErrUnknownOutcome, err))
+		err = ch.fail("load", "claim", fmt.Errorf("%w: %w", sds.ErrUnknownOutcome, err))
+		ch.mu.Lock()
+		if ch.phase == held { // it isn't known any more who holds it
+			ch.phase, ch.state = uncertain, nil
+			ch.abandon(err)
+		}
+		ch.mu.Unlock()
+		return false, err
 	}
 	st.head = head
 	return true, nil

@@ -1,6 +1,7 @@
 package sdsaws
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -47,6 +48,31 @@ type Options struct {
 	// channel. Default 64 MiB.
 	MaxPending int64
 
+	// InlineBytes is from which size on, in bytes compressed, a message or a snapshot goes to
+	// the archive, and only a reference to it into the log. A smaller one is cheaper, down
+	// to 4 KB, but more commits wait for S3, and loads for as many objects: docs/design.md,
+	// section 7, has the arithmetic. Default 16 KiB. What passes an item always goes to the
+	// archive.
+	InlineBytes int
+
+	// GroupSize is how many offsets of the log a group spans at most: the first message of a
+	// group is compressed by itself, the others against earlier ones of it. Larger groups cost
+	// less; but a damaged item can make those behind it in its group unreadable, so that it takes up
+	// to as many messages with it, and a needed message keeps its whole group in the log. 1: each by
+	// itself, and snapshots against a single message. From 1 to 64, default 16: docs/design.md,
+	// section 6, weighs it.
+	GroupSize int
+
+	// When enough of the evicted history lies below the start of the log, it goes into a
+	// segment in the archive: so many messages (default 1000), so many bytes of them as
+	// they are stored (default 8 MiB, estimated), or any, the first of which was evicted so
+	// long ago (default 24 h). Archiving is started by commits and by Flush; a sweep does
+	// it for channels that nobody works on. A segment costs one PUT, three writes
+	// of its manifest and the deletion of its messages.
+	ArchiveMessages int
+	ArchiveBytes    int64
+	ArchiveAge      time.Duration
+
 	// HintTTL lets retrieval hints expire that long after they were last set; 0: never.
 	HintTTL time.Duration
 
@@ -59,11 +85,19 @@ type Options struct {
 	// tried again.
 	OnLag func(channelID string, behind time.Duration, err error)
 
+	// OnArchiveLag is called when archiving has failed; it is told how many offsets of the
+	// log wait to be archived. They stay in the log, commits go on, and archiving is tried
+	// again with a later commit or Flush.
+	OnArchiveLag func(channelID string, behind uint64, err error)
+
 	// Clock replaces the machine's, for tests and simulations.
 	Clock Clock
 }
 
-const maxLabel = 64
+const (
+	maxLabel = 64
+	maxGroup = 64
+)
 
 func (o *Options) withDefaults() (Options, error) {
 	var r Options
@@ -79,19 +113,24 @@ func (o *Options) withDefaults() (Options, error) {
 				name, sds.ErrInvalidArgument, len(v), maxLabel)
 		}
 	}
-	if r.Lag < 0 || r.MaxPending < 0 || r.HintTTL < 0 {
-		return r, fmt.Errorf("sdsaws: Options: %w: negative Lag, MaxPending or HintTTL",
-			sds.ErrInvalidArgument)
+	if r.Lag < 0 || r.MaxPending < 0 || r.HintTTL < 0 || r.InlineBytes < 0 ||
+		r.ArchiveMessages < 0 || r.ArchiveBytes < 0 || r.ArchiveAge < 0 {
+		return r, fmt.Errorf("sdsaws: Options: %w: negative Lag, MaxPending, InlineBytes, HintTTL, "+
+			"ArchiveMessages, ArchiveBytes or ArchiveAge", sds.ErrInvalidArgument)
+	}
+	if r.GroupSize < 0 || r.GroupSize > maxGroup {
+		return r, fmt.Errorf("sdsaws: Options.GroupSize: %w: %d, use 1 to %d", sds.ErrInvalidArgument, r.GroupSize, maxGroup)
 	}
 	if r.Durability != Committed && r.Durability != Accepted {
 		return r, fmt.Errorf("sdsaws: Options.Durability: %w: %d", sds.ErrInvalidArgument, r.Durability)
 	}
-	if r.Lag == 0 {
-		r.Lag = time.Second
-	}
-	if r.MaxPending == 0 {
-		r.MaxPending = 64 << 20
-	}
+	r.Lag = cmp.Or(r.Lag, time.Second)
+	r.MaxPending = cmp.Or(r.MaxPending, 64<<20)
+	r.InlineBytes = cmp.Or(r.InlineBytes, 16<<10)
+	r.GroupSize = cmp.Or(r.GroupSize, 16)
+	r.ArchiveMessages = cmp.Or(r.ArchiveMessages, 1000)
+	r.ArchiveBytes = cmp.Or(r.ArchiveBytes, 8<<20)
+	r.ArchiveAge = cmp.Or(r.ArchiveAge, 24*time.Hour)
 	if r.Clock == nil {
 		r.Clock = wallClock{}
 	}

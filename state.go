@@ -1,146 +1,437 @@
 package sdsaws
 
 import (
-	"crypto/sha256"
+	"slices"
 	"time"
 
-	"github.com/sdsaws/sdsaws/internal/offsets"
 	"github.com/sdsaws/sdsaws/internal/record"
 	"github.com/sdsaws/sdsaws/store"
 )
 
-// idHash stands for a message id in memory. It is keyed at random for each adapter, so
-// that nobody can make two ids that share one.
+// idHash stands in memory for a message id, or for the bytes of a message. It is keyed at random for
+// each adapter, so that nobody can make two that share one.
 type idHash [16]byte
 
-// entry is a message that is history.
+// entry is a message of the log that is needed: history, or in the snapshot.
 type entry struct {
 	offset uint64
 	term   record.Term
+	packed int  // bytes
+	live   bool // it is history
+	kept   bool // it is in the snapshot
 }
 
 // state is what is stored of a channel, as far as commits need to know it.
 type state struct {
 	head     store.Head // without its body
 	snapshot snapshot
-	live     map[idHash]entry
-	record   record.Head // the sets, the digest
+	needed   map[idHash]entry  // by the bytes of the message
+	live     map[idHash]idHash // history: by id, its bytes
+	groups   []uint64          // where groups begin, from the head's start on, ascending
+	record   record.Head       // the sets, the digest
+
+	// looked is the start at which it was last looked how far others have archived.
+	looked uint64
+
+	// skip is the end of what was staged with an unknown outcome: a delayed request may
+	// still write there as long as the head stays, so no other message gets these offsets.
+	skip uint64
 }
 
-// snapshot is an encoded ChannelMeta: packed, and the hash of its plain bytes.
+// snapshot is a ChannelMeta, split: what lies between its messages, and which those are.
 type snapshot struct {
-	packed []byte
-	sum    record.Sum
+	literals [][]byte
+	messages []idHash // of their bytes
+	sum      record.Sum
+
+	value   *record.Value // where the skeleton is, when that is in the archive
+	offsets []uint64      // that it has then
 }
+
+// none reports whether it is that of a channel without one.
+func (s *snapshot) none() bool { return s.sum == initialSum }
 
 // initialMeta is what a channel without a snapshot loads as: schema version 1, Lamport
 // timestamp 0.
 var initialMeta = []byte{0x08, 0x01, 0x10, 0x00}
 
+var initialSum = record.SnapshotSum([][]byte{initialMeta}, nil)
+
+func initialSnapshot() snapshot { return snapshot{literals: [][]byte{initialMeta}, sum: initialSum} }
+
+// saved is a snapshot that was accepted.
+type saved struct {
+	literals [][]byte
+	messages []*message
+	sum      record.Sum
+	bytes    int64
+}
+
 func emptyState() *state {
-	return &state{snapshot: snapshot{sum: sha256.Sum256(initialMeta)}, live: map[idHash]entry{}}
+	return &state{snapshot: initialSnapshot(), needed: map[idHash]entry{}, live: map[idHash]idHash{}}
 }
 
-// message is an encoded message on its way into the log.
+// message is an encoded message.
 type message struct {
-	id      string
-	hash    idHash
-	lamport int64
+	plain   []byte
 	sum     record.Sum
-	packed  []byte
+	content idHash       // of sum
+	info    *messageInfo // nil: not looked into yet
 }
 
-func (m *message) size() int { return len(m.id) + record.MessageSize(m.packed) }
+// size is how much memory it takes.
+func (m *message) size() int { return len(m.plain) + len(m.info.id) }
+
+// stored is how much of it goes into the log at most.
+func (m *message) stored(inline int) int {
+	return len(m.info.id) + max(record.MessageSize(nil)+min(len(m.plain)+packMargin, inline), record.MaxValueRef)
+}
+
+// packMargin is how much larger than a message its packed bytes can be, when it is short.
+const packMargin = 64
+
+type messageInfo struct {
+	id      string
+	hash    idHash // of the id
+	lamport int64
+	sender  string
+}
 
 // draft is a commit in the making: a state and what shall change in it. The state
 // stays as it is until the commit has landed.
 type draft struct {
+	a        *Adapter
+	limits   store.Limits
 	base     *state
-	changes  map[idHash]*entry // nil: evicted
+	id       store.CommitID
+	inline   int                // bytes of a packed value from which on it goes to the archive
+	needed   map[idHash]*entry  // changes by bytes; nil: not needed any more
+	live     map[idHash]*idHash // changes by id; nil: evicted
 	messages []store.Message
+	large    []large // those of messages whose bodies go to the archive
+	uploaded []store.Object
 	snapshot snapshot
+	groups   []uint64
+	frame    *frame
 	record   record.Head
 	next     uint64
 	dirty    bool // something changes
+
+	movedLarge bool   // one of large only keeps the log bounded
+	skeleton   []byte // packed, and too large for the head
 }
 
-func newDraft(base *state) *draft {
+// large is a message whose packed bytes go to the archive. It has no body until they
+// are there.
+type large struct {
+	index  int // in draft.messages
+	term   record.Term
+	packed []byte
+}
+
+func newDraft(a *Adapter, limits store.Limits, base *state, f *frame) *draft {
 	d := &draft{
+		a:        a,
+		limits:   limits,
 		base:     base,
-		changes:  map[idHash]*entry{},
+		id:       newCommitID(),
+		inline:   a.inline(limits),
+		needed:   map[idHash]*entry{},
+		live:     map[idHash]*idHash{},
 		snapshot: base.snapshot,
+		groups:   base.groups,
+		frame:    f,
 		record:   base.record,
-		next:     base.head.Next,
+		next:     max(base.head.Next, base.skip),
+	}
+	if base.skip > base.head.Next {
+		d.frame = nil // what was staged there can look like the begin of a group
 	}
 	d.record.Live = base.record.Live.Clone()
 	d.record.History = base.record.History.Clone()
 	return d
 }
 
-func (d *draft) lookup(h idHash) (entry, bool) {
-	if e, ok := d.changes[h]; ok {
+// find returns the needed message with these bytes.
+func (d *draft) find(content idHash) (entry, bool) {
+	if e, ok := d.needed[content]; ok {
 		if e == nil {
 			return entry{}, false
 		}
 		return *e, true
 	}
-	e, ok := d.base.live[h]
+	e, ok := d.base.needed[content]
 	return e, ok
 }
 
-func (d *draft) save(s snapshot) {
-	if s.sum != d.snapshot.sum {
-		d.snapshot, d.dirty = s, true
-	}
-}
-
-// append makes m history. What is there with the same bytes stays; with other bytes it
-// is evicted.
-func (d *draft) append(m *message) {
-	if e, ok := d.lookup(m.hash); ok {
-		if e.term == record.NewTerm(e.offset, m.id, m.sum) {
-			return
+// history returns the bytes of the message that is history under an id.
+func (d *draft) history(id idHash) (idHash, bool) {
+	if c, ok := d.live[id]; ok {
+		if c == nil {
+			return idHash{}, false
 		}
-		d.evict(m.hash)
+		return *c, true
 	}
-	d.write(m)
+	c, ok := d.base.live[id]
+	return c, ok
 }
 
-func (d *draft) write(m *message) {
-	e := entry{d.next, record.NewTerm(d.next, m.id, m.sum)}
-	d.next++
-	d.messages = append(d.messages, store.Message{
-		Offset: e.offset, ID: m.id, Lamport: m.lamport, Body: record.Message(e.term, m.packed)})
+// put adds a needed message.
+func (d *draft) put(content idHash, e entry) {
+	d.needed[content] = &e
+	d.record.Digest.Add(e.term)
+}
+
+// set changes what a needed message is needed for, and forgets it when that is nothing.
+func (d *draft) set(content idHash, e entry) {
+	if e.live || e.kept {
+		d.needed[content] = &e
+	} else {
+		d.remove(content, e)
+	}
+}
+
+func (d *draft) remove(content idHash, e entry) {
+	d.needed[content] = nil
+	d.record.Digest.Sub(e.term)
+}
+
+// save replaces the snapshot. Its messages are written unless they are in the log.
+func (d *draft) save(s *saved) error {
+	if s.sum == d.snapshot.sum {
+		return nil
+	}
+	d.dirty = true
+	old := d.snapshot.messages
+	d.snapshot = snapshot{literals: s.literals, sum: s.sum, messages: make([]idHash, len(s.messages))}
+	now := make(map[idHash]bool, len(s.messages))
+	for i, m := range s.messages {
+		d.snapshot.messages[i] = m.content
+		now[m.content] = true
+		e, ok := d.find(m.content)
+		if !ok {
+			var err error
+			if e, err = d.write(m); err != nil {
+				return err
+			}
+			e.kept = true
+			d.put(m.content, e)
+		} else if !e.kept {
+			e.kept = true
+			d.set(m.content, e)
+		}
+	}
+	for _, c := range old {
+		if e, ok := d.find(c); ok && e.kept && !now[c] {
+			e.kept = false
+			d.set(c, e)
+		}
+	}
+	return nil
+}
+
+// append makes m history. What is history with the same bytes stays; with other bytes it is
+// evicted. What is in the log because a snapshot has it is not written again, unless it was
+// history there once: the archive gets it as often as it was evicted.
+func (d *draft) append(m *message) error {
+	id := m.info.hash
+	if content, ok := d.history(id); ok {
+		if content == m.content {
+			return nil
+		}
+		d.evict(id)
+	}
+	e, ok := d.find(m.content)
+	if !ok || d.record.History.Contains(e.offset) {
+		again, err := d.write(m)
+		if err != nil {
+			return err
+		}
+		if ok {
+			d.remove(m.content, e)
+		}
+		again.kept = e.kept
+		e = again
+		d.put(m.content, e)
+	}
+	e.live = true
+	d.set(m.content, e)
+	d.live[id] = &m.content
 	d.record.Live.Add(e.offset)
 	d.record.History.Add(e.offset)
-	d.record.Digest.Add(e.term)
-	d.changes[m.hash] = &e
 	d.dirty = true
+	return nil
 }
 
 // evict makes a message history no more. It was history, so it stays marked for the
 // archive.
-func (d *draft) evict(h idHash) {
-	e, ok := d.lookup(h)
+func (d *draft) evict(id idHash) {
+	content, ok := d.history(id)
 	if !ok {
 		return
 	}
+	e, _ := d.find(content)
+	e.live = false
+	d.live[id] = nil
+	d.set(content, e)
 	d.record.Live.Remove(e.offset)
-	d.record.Digest.Sub(e.term)
-	d.changes[h] = nil
+	d.record.EvictedBytes += uint64(e.packed) //nolint:gosec // a length
 	d.dirty = true
 }
 
-// move writes a message that is history again, at the end of the log. Its old place
-// no longer counts as history, so that the archive gets it once.
-func (d *draft) move(m *message) {
-	e, ok := d.lookup(m.hash)
+// move writes a message that is needed again, at the end of the log. Its old place
+// no longer counts as history if it is history now, so that the archive gets it once.
+func (d *draft) move(m *message) error {
+	e, ok := d.find(m.content)
 	if !ok {
-		return
+		return nil
 	}
-	d.evict(m.hash)
-	d.record.History.Remove(e.offset)
-	d.write(m)
+	again, err := d.write(m)
+	if err != nil {
+		return err
+	}
+	again.live, again.kept = e.live, e.kept
+	d.remove(m.content, e)
+	d.put(m.content, again)
+	if e.live {
+		d.record.Live.Remove(e.offset)
+		d.record.History.Remove(e.offset)
+		d.record.Live.Add(again.offset)
+		d.record.History.Add(again.offset)
+	}
+	d.dirty = true
+	return nil
+}
+
+// write adds m to the log, packed against earlier messages of its group.
+func (d *draft) write(m *message) (entry, error) {
+	if err := m.inspect(d.a); err != nil {
+		return entry{}, err
+	}
+	info := m.info
+	e := entry{offset: d.next, term: record.NewTerm(d.next, info.id, m.sum)}
+	against, dictionary := d.open().against(info.sender)
+	packed, err := d.a.pack(m.plain, dictionary)
+	if err != nil {
+		return e, err
+	}
+	limit := min(d.inline, d.limits.MessageBytes-len(info.id)-record.MessageSize(nil))
+	if len(packed) > limit && len(against) > 0 {
+		against = nil
+		if packed, err = d.a.pack(m.plain, nil); err != nil {
+			return e, err
+		}
+	}
+	e.packed = len(packed)
+	stored := store.Message{Offset: e.offset, ID: info.id, Lamport: info.lamport}
+	switch {
+	case len(packed) > limit:
+		d.large = append(d.large, large{len(d.messages), e.term, packed})
+		d.groups = append(slices.Clip(d.groups), e.offset)
+		d.frame = nil // nothing is packed against what is in the archive
+	case len(against) == 0:
+		d.groups = append(slices.Clip(d.groups), e.offset)
+		d.frame = newFrame(e.offset)
+		fallthrough
+	default:
+		stored.Body = record.Message(e.offset, e.term, against, packed)
+		d.frame = d.frame.with(e.offset, info.sender, m.plain)
+	}
+	d.messages = append(d.messages, stored)
+	d.next++
+	return e, nil
+}
+
+// open returns the frame of the group that the next message can join, or nil.
+func (d *draft) open() *frame {
+	if f := d.frame; f != nil && f.start >= d.base.head.Start && d.next-f.start < uint64(d.a.o.GroupSize) {
+		return f
+	}
+	return nil
+}
+
+// group returns where the group begins that a message is in.
+func (d *draft) group(offset uint64) uint64 {
+	i, found := slices.BinarySearch(d.groups, offset)
+	if found || i == 0 {
+		return offset
+	}
+	return d.groups[i-1]
+}
+
+// groupEnd returns where the group ends that an offset is in.
+func (d *draft) groupEnd(offset uint64) uint64 {
+	i, found := slices.BinarySearch(d.groups, offset)
+	if found {
+		i++
+	}
+	if i == len(d.groups) {
+		return d.base.head.Next
+	}
+	return d.groups[i]
+}
+
+// oldest returns the lowest offsets of needed messages below an offset, at most so many.
+func (d *draft) oldest(below uint64, most int) []uint64 {
+	var all []uint64
+	for o := range d.record.Live.All() {
+		if o >= below || len(all) >= most {
+			break
+		}
+		all = append(all, o)
+	}
+	for _, c := range d.snapshot.messages {
+		if e, ok := d.find(c); ok && e.offset < below && !e.live {
+			all = append(all, e.offset)
+		}
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
+	return all[:max(0, min(most, len(all)))]
+}
+
+// pack encodes the snapshot. What is too large for the head is left in d.skeleton.
+func (d *draft) pack() error {
+	s, r := &d.snapshot, &d.record
+	r.Snapshot, r.Against, r.Value, r.Sum = nil, nil, nil, record.Sum{}
+	if s.none() {
+		return nil
+	}
+	r.Sum = s.sum
+	offsets := make([]uint64, len(s.messages))
+	for i, c := range s.messages {
+		e, _ := d.find(c)
+		offsets[i] = e.offset
+	}
+	if s.value != nil && slices.Equal(offsets, s.offsets) {
+		r.Value = s.value
+		return nil
+	}
+	s.value, s.offsets = nil, offsets
+	plain := (&record.Skeleton{Literals: s.literals, Offsets: offsets}).Append(nil)
+	against, dictionary := d.recent()
+	packed, err := d.a.pack(plain, dictionary)
+	if err == nil && len(packed) > d.inline && len(against) > 0 {
+		against = nil
+		packed, err = d.a.pack(plain, nil)
+	}
+	if err != nil {
+		return err
+	}
+	if len(packed) > d.inline {
+		d.skeleton = packed
+		return nil
+	}
+	r.Snapshot, r.Against = packed, against
+	return nil
+}
+
+// recent returns what a snapshot can be packed against.
+func (d *draft) recent() ([]uint64, []byte) {
+	if f := d.frame; f != nil && f.start >= d.base.head.Start {
+		return f.recent()
+	}
+	return nil, nil
 }
 
 // start returns the lowest offset that the drafted head needs.
@@ -149,16 +440,32 @@ func (d *draft) start() uint64 {
 	if !ok {
 		low = d.next
 	}
+	for _, c := range d.snapshot.messages {
+		if e, ok := d.find(c); ok {
+			low = min(low, e.offset)
+		}
+	}
+	for _, o := range d.record.Against {
+		low = min(low, o)
+	}
+	if low < d.next {
+		low = d.group(low)
+	}
 	return max(low, d.base.head.Start)
 }
 
 // head returns the head that the draft would commit.
 func (d *draft) head(key store.Key, now time.Time) store.Head {
 	h := d.base.head
-	h.CommitID = newCommitID()
+	h.CommitID = d.id
 	h.Start, h.Next = d.start(), d.next
-	d.record.Snapshot = d.snapshot.packed
 	d.record.Committed = now
+	switch {
+	case d.record.Evicted() == 0:
+		d.record.EvictedBytes, d.record.EvictedSince = 0, time.Time{}
+	case d.record.EvictedSince.IsZero():
+		d.record.EvictedSince = now
+	}
 	h.Body = d.record.Body(key, h)
 	return h
 }
@@ -166,25 +473,34 @@ func (d *draft) head(key store.Key, now time.Time) store.Head {
 // landed makes the draft's changes to its base, now that head is stored.
 func (d *draft) landed(head store.Head) *state {
 	s := d.base
-	for h, e := range d.changes {
+	for c, e := range d.needed {
 		if e == nil {
-			delete(s.live, h)
+			delete(s.needed, c)
 		} else {
-			s.live[h] = *e
+			s.needed[c] = *e
+		}
+	}
+	for id, c := range d.live {
+		if c == nil {
+			delete(s.live, id)
+		} else {
+			s.live[id] = *c
 		}
 	}
 	s.head, s.head.Body = head, nil
-	s.snapshot, s.record = d.snapshot, d.record
+	s.snapshot, s.record, s.skip = d.snapshot, d.record, 0
+	s.record.Snapshot = nil // it is made anew with each commit
+	i, _ := slices.BinarySearch(d.groups, head.Start)
+	s.groups = d.groups[i:]
 	return s
 }
 
 // dropped returns a draft of the head that a drop of base leaves: nothing is
 // history, and the log starts anew at its next offset.
-func dropped(base *state) *draft {
-	d := newDraft(emptyState())
+func dropped(a *Adapter, limits store.Limits, base *state) *draft {
+	d := newDraft(a, limits, emptyState(), nil)
 	d.base.head = base.head
-	d.base.head.Origin, d.base.head.Start = base.head.Next, base.head.Next
-	d.next, d.dirty = base.head.Next, true
-	d.record.Live, d.record.History = offsets.Set{}, offsets.Set{}
+	d.next, d.dirty = max(base.head.Next, base.skip), true
+	d.base.head.Origin, d.base.head.Start = d.next, d.next
 	return d
 }

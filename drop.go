@@ -1,7 +1,9 @@
 package sdsaws
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/sdsaws/sdsaws/internal/record"
@@ -17,59 +19,117 @@ func (ch *channel) drop(ctx context.Context) error {
 	if err != nil {
 		return ch.fail("drop", "", err)
 	}
+	st := ch.state
 	if phase == unopened {
-		found, err := ch.adopt(ctx)
-		if err != nil || !found {
+		// Not kept before the channel is empty: what it holds was not read.
+		if st, err = ch.adopt(ctx); err != nil || st == nil {
 			return err
 		}
 	}
-	if !ch.state.empty() {
-		if err := ch.send(ctx, dropped(ch.state)); err != nil {
+	origin := st.head.Origin
+	if !st.empty() {
+		if err := ch.forgetBuffered(ctx, st); err != nil {
 			return err
 		}
+		if err := ch.send(ctx, dropped(ch.a, ch.a.log.Limits(ch.key), st), nil); err != nil {
+			return err
+		}
+		origin = ch.state.head.Origin
 	}
-	if err := ch.a.log.Delete(ctx, ch.key, 0, ch.state.head.Origin); err != nil {
-		return ch.fail("drop", "messages", fmt.Errorf(
-			"the channel is empty but some of its messages are not deleted yet, drop it again: %w", err))
+	if err := ch.wipeAll(ctx, origin); err != nil {
+		return fmt.Errorf("the channel is empty, but not all that was stored of it is deleted, drop it again: %w", err)
 	}
 	return nil
 }
 
+// wipeAll deletes what the emptied channel has left behind.
+func (ch *channel) wipeAll(ctx context.Context, origin uint64) error {
+	_, err := ch.wipe(ctx, origin)
+	if damaged := err; err == nil || errors.Is(err, sds.ErrCorrupt) || errors.Is(err, sds.ErrIncomplete) {
+		if err = ch.a.log.Unstage(ctx, ch.key); err != nil {
+			err = ch.fail("drop", "staged messages", err)
+		}
+		if err == nil {
+			_, err = ch.cleanValues(ctx)
+		}
+		err = errors.Join(damaged, err)
+	}
+	return err
+}
+
+// forgetBuffered removes the hints of the messages in the snapshot's buffers. It comes
+// before the write that empties the channel, since nobody knows these messages after it; so
+// it makes sure first that the channel is still this adapter's.
+func (ch *channel) forgetBuffered(ctx context.Context, st *state) error {
+	head, err := ch.stillHeld(ctx, "drop", st)
+	if err != nil {
+		return err
+	}
+	var meta sds.ChannelMeta
+	rec, err := record.OpenHead(ch.key, *head)
+	if err != nil {
+		err = contract(err)
+	} else {
+		var encoded []byte
+		if encoded, _, err = ch.opener().snapshot(ctx, "drop", head, rec); err == nil {
+			err = meta.UnmarshalBinary(encoded)
+		}
+	}
+	switch {
+	case errors.Is(err, sds.ErrIncomplete), errors.Is(err, sds.ErrCorrupt),
+		errors.Is(err, sds.ErrUnsupportedFormat), errors.Is(err, sds.ErrSchemaVersion):
+		return nil // what is damaged must be droppable
+	case err != nil:
+		return err
+	}
+	var ids []string
+	for _, b := range meta.OutgoingBuffer {
+		ids = append(ids, b.Message.MessageID)
+	}
+	for _, b := range meta.IncomingBuffer {
+		ids = append(ids, b.Message.MessageID)
+	}
+	for _, b := range meta.OutgoingRepairBuffer {
+		ids = append(ids, b.MessageID)
+	}
+	for _, b := range meta.IncomingRepairBuffer {
+		ids = append(ids, b.MessageID)
+	}
+	return ch.forgetHints(ctx, ids)
+}
+
 // empty reports whether a drop would change nothing.
 func (s *state) empty() bool {
-	return s.head.Origin == s.head.Next && len(s.snapshot.packed) == 0
+	return s.head.Origin == s.head.Next && s.snapshot.none()
 }
 
 // adopt makes an unopened channel this adapter's, as a load does but without reading
-// what is about to be dropped: damaged data must be droppable too. It returns false
-// when there is no head, and so nothing to drop.
-func (ch *channel) adopt(ctx context.Context) (bool, error) {
+// what is about to be dropped: damaged data must be droppable too. It returns a state for
+// that alone, or nil when there is no head, and so nothing to drop.
+func (ch *channel) adopt(ctx context.Context) (*state, error) {
 	for range maxRounds {
 		head, err := ch.a.log.Head(ctx, ch.key)
 		if err != nil {
-			return false, ch.fail("drop", "head", err)
+			return nil, ch.fail("drop", "head", err)
 		}
 		if head == nil {
-			return false, nil
+			return nil, nil
 		}
 		st := emptyState()
 		st.head = *head
 		st.head.Body = nil
 		if rec, err := record.OpenHead(ch.key, *head); err == nil {
-			st.snapshot.packed = rec.Snapshot
+			st.snapshot.sum = cmp.Or(rec.Sum, initialSum)
 		} else {
-			st.snapshot.packed = head.Body // not empty, whatever it is
+			st.snapshot.sum = record.Sum{} // whatever it is
 		}
 		claimed, err := ch.claim(ctx, st)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		if claimed {
-			ch.mu.Lock()
-			ch.phase, ch.state = held, st
-			ch.mu.Unlock()
-			return true, nil
+			return st, nil
 		}
 	}
-	return false, ch.fail("drop", "", fmt.Errorf("%w: others write to the channel", sds.ErrFenced))
+	return nil, ch.fail("drop", "", fmt.Errorf("%w: others write to the channel", sds.ErrFenced))
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"math"
 	"slices"
 	"sync"
 	"testing"
@@ -15,16 +13,20 @@ import (
 	"github.com/sdsaws/sdsaws"
 	"github.com/sdsaws/sdsaws/sds"
 	"github.com/sdsaws/sdsaws/store"
+	"github.com/sdsaws/sdsaws/store/storetest"
 )
 
-// memory is a backend for one test: it counts requests, and fails as the test says.
+// memory is a backend for one test: it counts requests, and fails as the test says. Its
+// methods are in memory_test.go.
 type memory struct {
-	mu       sync.Mutex
-	heads    map[store.Key]store.Head
-	messages map[store.Key]map[uint64]store.Message
-	hints    map[string][]byte
-	calls    []string
-	fault    func(op string) fault
+	storetest.Memory
+	archive memoryArchive
+
+	mu    sync.Mutex // protects calls
+	calls []string
+	fault func(op string) fault
+	wait  func()
+	keep  func(request func() error)
 }
 
 type fault int
@@ -33,32 +35,61 @@ const (
 	none   fault = iota
 	refuse       // fail before anything is done
 	lose         // do it, and lose the reply
+	hold         // call wait first
+	stuck        // give no answer
+	late         // fail, and give keep what is still to be done
 )
 
 var errInjected = errors.New("injected")
 
+// newMemory returns a backend with DynamoDB's limits.
 func newMemory() *memory {
-	return &memory{heads: map[store.Key]store.Head{}, messages: map[store.Key]map[uint64]store.Message{},
-		hints: map[string][]byte{}, fault: func(string) fault { return none }}
+	m := &memory{fault: func(string) fault { return none }}
+	m.archive.memory = m
+	m.Max = store.Limits{Messages: 99, HeadBytes: 400 << 10, MessageBytes: 400 << 10, CommitBytes: 4 << 20}
+	return m
 }
 
 // do runs f as the request op.
-func (m *memory) do(ctx context.Context, op string, f func() error) error {
+func (m *memory) do(ctx context.Context, op string, f func(context.Context) error) error {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	m.calls = append(m.calls, op)
-	switch m.fault(op) {
+	fault, wait, keep := m.fault(op), m.wait, m.keep
+	m.mu.Unlock()
+	switch fault {
 	case refuse:
 		return errInjected
+	case stuck:
+		<-ctx.Done()
+		return ctx.Err()
+	case hold:
+		wait()
+		return f(ctx)
 	case lose:
-		_ = f() // its outcome is what is lost
+		_ = f(ctx) // its outcome is what is lost
+		return errInjected
+	case late:
+		keep(func() error { return f(context.WithoutCancel(ctx)) })
 		return errInjected
 	default:
-		return f()
+		return f(ctx)
 	}
+}
+
+// at returns what setFault takes, for a fault of every request op.
+func at(op string, f fault) func(string) fault {
+	return func(o string) fault {
+		if o == op {
+			return f
+		}
+		return none
+	}
+}
+
+func (m *memory) setFault(f func(op string) fault) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fault = f
 }
 
 func (m *memory) count(op string) (n int) {
@@ -72,124 +103,25 @@ func (m *memory) count(op string) (n int) {
 	return n
 }
 
-func (m *memory) Limits(store.Key) store.Limits {
-	return store.Limits{Messages: 99, HeadBytes: 400 << 10, MessageBytes: 400 << 10, CommitBytes: 4 << 20}
-}
-
-func (m *memory) head(key store.Key) *store.Head {
-	h, ok := m.heads[key]
-	if !ok {
-		return nil
+// head returns the stored head of the tests' channel.
+func (m *memory) head(t *testing.T) store.Head {
+	t.Helper()
+	h, err := m.Head(t.Context(), key)
+	if err != nil || h == nil {
+		t.Fatalf("head %v, %v", h, err)
 	}
-	h.Body = slices.Clone(h.Body)
-	return &h
+	return *h
 }
 
-func (m *memory) Load(ctx context.Context, key store.Key, from uint64) (h *store.Head, all []store.Message, err error) {
-	err = m.do(ctx, "load", func() error {
-		if h = m.head(key); h == nil {
-			return nil
-		}
-		for _, o := range slices.Sorted(maps.Keys(m.messages[key])) {
-			if o >= max(from, h.Start) && o < h.Next {
-				all = append(all, m.messages[key][o])
-			}
-		}
-		return nil
-	})
-	return h, all, err
-}
-
-func (m *memory) Head(ctx context.Context, key store.Key) (h *store.Head, err error) {
-	err = m.do(ctx, "head", func() error { h = m.head(key); return nil })
-	return h, err
-}
-
-func (m *memory) Messages(ctx context.Context, key store.Key, offsets []uint64) (all []store.Message, err error) {
-	err = m.do(ctx, "messages", func() error {
-		for _, o := range offsets {
-			if s, ok := m.messages[key][o]; ok {
-				all = append(all, s)
-			}
-		}
-		return nil
-	})
-	return all, err
-}
-
-func (m *memory) Commit(ctx context.Context, key store.Key, prev store.CommitID, h store.Head, all []store.Message) error {
-	return m.do(ctx, "commit", func() error {
-		if current := m.heads[key]; current.CommitID != prev {
-			return &store.ConflictError{Current: m.head(key)}
-		}
-		m.heads[key] = h
-		if m.messages[key] == nil {
-			m.messages[key] = map[uint64]store.Message{}
-		}
-		for _, s := range all {
-			m.messages[key][s.Offset] = s
-		}
-		return nil
-	})
-}
-
-func (m *memory) Claim(ctx context.Context, key store.Key, prev store.CommitID, c store.Claim) error {
-	return m.do(ctx, "claim", func() error {
-		h := m.head(key)
-		if h == nil || h.CommitID != prev {
-			return &store.ConflictError{Current: h}
-		}
-		h.CommitID, h.Writer, h.Region, h.Epoch = c.CommitID, c.Writer, c.Region, h.Epoch+1
-		m.heads[key] = *h
-		return nil
-	})
-}
-
-func (m *memory) Delete(ctx context.Context, key store.Key, from, to uint64) error {
-	return m.do(ctx, "delete", func() error {
-		maps.DeleteFunc(m.messages[key], func(o uint64, _ store.Message) bool { return from <= o && o < to })
-		return nil
-	})
-}
-
-func (m *memory) HintLimit(string) int { return math.MaxInt }
-
-func (m *memory) SetHints(ctx context.Context, ns string, hints []store.Hint, _ time.Duration) error {
-	return m.do(ctx, "hints", func() error {
-		for _, h := range hints {
-			m.hints[ns+"/"+h.MessageID] = slices.Clone(h.Value)
-		}
-		return nil
-	})
-}
-
-func (m *memory) Hints(ctx context.Context, ns string, ids []string) (all []store.Hint, err error) {
-	err = m.do(ctx, "readhints", func() error {
-		for _, id := range ids {
-			if v, ok := m.hints[ns+"/"+id]; ok {
-				all = append(all, store.Hint{MessageID: id, Value: slices.Clone(v)})
-			}
-		}
-		return nil
-	})
-	return all, err
-}
-
-func (m *memory) DeleteHints(ctx context.Context, ns string, ids []string) error {
-	return m.do(ctx, "deletehints", func() error {
-		for _, id := range ids {
-			delete(m.hints, ns+"/"+id)
-		}
-		return nil
-	})
-}
+var key = store.Key{Namespace: "alice", Channel: channel}
 
 const channel = "chat"
 
 func open(t *testing.T, m *memory, o sdsaws.Options) *sdsaws.Adapter {
 	t.Helper()
 	o.Namespace = "alice"
-	a, err := sdsaws.New(m, m, &o)
+	o.GroupSize = max(1, o.GroupSize) // so that each message can be archived or lost by itself
+	a, err := sdsaws.New(sdsaws.Backend{Log: m, Hints: m, Archive: &m.archive}, &o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +144,7 @@ func appends(ids ...string) *sds.HistoryUpdate {
 // loads fails the test unless a new adapter loads this clock and these ids.
 func loads(t *testing.T, m *memory, lamport int64, ids ...string) {
 	t.Helper()
-	m.fault = func(string) fault { return none }
+	m.setFault(func(string) fault { return none })
 	d, err := open(t, m, sdsaws.Options{}).LoadChannel(t.Context(), channel)
 	if err != nil {
 		t.Fatal(err)
@@ -271,19 +203,12 @@ func TestAFailedCommitIsCarriedForward(t *testing.T) {
 				if err := a.Commit(t.Context(), channel, meta(1), appends("one")); err != nil {
 					t.Fatal(err)
 				}
-				m.fault = func(op string) fault {
-					if op == "commit" {
-						return f
-					}
-					return none
-				}
+				m.setFault(at("commit", f))
 				err := a.Commit(t.Context(), channel, meta(2), appends("two"))
 				if !errors.Is(err, sds.ErrUnknownOutcome) || !errors.Is(err, errInjected) {
 					t.Fatalf("%v, want ErrUnknownOutcome and its cause", err)
 				}
-				m.mu.Lock()
-				m.fault = func(string) fault { return none }
-				m.mu.Unlock()
+				m.setFault(func(string) fault { return none })
 				next := appends("three")
 				if again {
 					next = appends("two", "three")
@@ -341,19 +266,14 @@ func TestALostClaimIsFoundOut(t *testing.T) {
 	if err := a.Commit(t.Context(), channel, meta(1), appends("one")); err != nil {
 		t.Fatal(err)
 	}
-	m.fault = func(op string) fault {
-		if op == "claim" {
-			return lose
-		}
-		return none
-	}
+	m.setFault(at("claim", lose))
 	if _, err := a.LoadChannel(t.Context(), channel); !errors.Is(err, sds.ErrUnknownOutcome) {
 		t.Fatalf("%v, want ErrUnknownOutcome", err)
 	}
 	if err := a.Commit(t.Context(), channel, meta(2), appends("two")); !errors.Is(err, sds.ErrUnknownOutcome) {
 		t.Fatalf("a write before the load is repeated: %v, want ErrUnknownOutcome", err)
 	}
-	m.fault = func(string) fault { return none }
+	m.setFault(func(string) fault { return none })
 	if _, err := a.LoadChannel(t.Context(), channel); err != nil {
 		t.Fatal(err)
 	}
@@ -365,39 +285,35 @@ func TestALostClaimIsFoundOut(t *testing.T) {
 
 // TestDamageIsNamedAndNothingChanges damages each part of a stored channel in turn.
 func TestDamageIsNamedAndNothingChanges(t *testing.T) {
-	key := store.Key{Namespace: "alice", Channel: channel}
+	type messages = map[uint64]store.Message
 	for name, c := range map[string]struct {
-		damage func(m *memory)
+		damage func(h *store.Head, all messages)
 		want   error
 	}{
-		"a message is missing": {func(m *memory) { delete(m.messages[key], 1) }, sds.ErrIncomplete},
-		"a message is altered": {func(m *memory) { m.messages[key][1].Body[5] ^= 1 }, sds.ErrCorrupt},
-		"a message stands in another's place": {func(m *memory) {
-			other := m.messages[key][0]
+		"a message is missing": {func(_ *store.Head, all messages) { delete(all, 1) }, sds.ErrIncomplete},
+		"a message is altered": {func(_ *store.Head, all messages) { all[1].Body[5] ^= 1 }, sds.ErrCorrupt},
+		"a message stands in another's place": {func(_ *store.Head, all messages) {
+			other := all[0]
 			other.Offset = 1
-			m.messages[key][1] = other
+			all[1] = other
 		}, sds.ErrCorrupt},
-		"the head is altered":            {func(m *memory) { m.heads[key].Body[30] ^= 1 }, sds.ErrCorrupt},
-		"the head is of a newer version": {func(m *memory) { m.heads[key].Body[0] = 9 }, sds.ErrUnsupportedFormat},
-		"the head's start was moved": {func(m *memory) {
-			h := m.heads[key]
-			h.Start++
-			m.heads[key] = h
-		}, sds.ErrCorrupt},
+		"the head is altered":            {func(h *store.Head, _ messages) { h.Body[30] ^= 1 }, sds.ErrCorrupt},
+		"the head is of a newer version": {func(h *store.Head, _ messages) { h.Body[0] = 9 }, sds.ErrUnsupportedFormat},
+		"the head's start was moved":     {func(h *store.Head, _ messages) { h.Start++ }, sds.ErrCorrupt},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMemory()
 			if err := open(t, m, sdsaws.Options{}).Commit(t.Context(), channel, meta(1), appends("one", "two", "three")); err != nil {
 				t.Fatal(err)
 			}
-			c.damage(m)
-			commit := m.heads[key].CommitID
+			m.Edit(key, c.damage)
+			commit := m.head(t).CommitID
 			_, err := open(t, m, sdsaws.Options{}).LoadChannel(t.Context(), channel)
 			var named *sds.ChannelError
 			if !errors.Is(err, c.want) || !errors.As(err, &named) || named.Channel != channel || named.Item == "" {
 				t.Fatalf("%v, want %v with channel and item", err, c.want)
 			}
-			if m.heads[key].CommitID != commit {
+			if m.head(t).CommitID != commit {
 				t.Fatal("the load has claimed a channel that it couldn't read")
 			}
 		})
@@ -432,7 +348,7 @@ func TestAcceptedWorkIsStoredWithinTheLag(t *testing.T) {
 func TestMemoryIsBoundedWhileNothingCanBeStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
-		m.fault = func(string) fault { return refuse }
+		m.setFault(func(string) fault { return refuse })
 		a := open(t, m, sdsaws.Options{Durability: sdsaws.Accepted, MaxPending: 4 << 10})
 		for i := range 1000 {
 			err := a.UpdateHistory(t.Context(), channel, appends(fmt.Sprintf("message %d", i)))
@@ -483,7 +399,7 @@ func TestALogStaysBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h := m.heads[store.Key{Namespace: "alice", Channel: channel}]
+	h := m.head(t)
 	if span := h.Next - h.Start; span > 2*4+128+1 {
 		t.Fatalf("a load reads %d messages for 4", span)
 	}

@@ -1,5 +1,5 @@
 // Package recorded holds traffic of real nim-sds participants in the format of package
-// trace: small is part of this package, group and evict lie beside it for tests.
+// trace: small is part of this package, the others lie beside it for tests.
 package recorded
 
 import _ "embed"

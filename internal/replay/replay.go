@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/sdsaws/sdsaws"
@@ -24,8 +25,14 @@ type Options struct {
 	Rate       float64       // saves a second and channel, on a virtual clock; accepted mode
 	Lag        time.Duration // of the adapters
 
+	// Of the adapters; 0: their defaults.
+	ArchiveMessages, InlineBytes, GroupSize int
+
 	// OnOperation is called before each operation.
 	OnOperation func(trace.Op)
+
+	// OnPlayed is called when all is played and archived, before that is checked.
+	OnPlayed func(*Result)
 
 	// OnLoad is called after each load with what it gave and, when that is not what was
 	// recorded, what is wrong.
@@ -56,7 +63,24 @@ type Result struct {
 	S3Gets          int            `json:"s3_gets"`
 	StoredBytes     int64          `json:"stored_bytes"`
 	ArchivedBytes   int64          `json:"archived_bytes"`
+	ArchiveSeconds  float64        `json:"archive_seconds"` // of Seconds, for what was evicted last
 	Seconds         float64        `json:"seconds"`
+}
+
+// Wrong says what isn't as it must be; empty: nothing.
+func (r *Result) Wrong() string {
+	switch {
+	case r.Loads == 0:
+		return "the trace has no loadChannel, so nothing was checked"
+	case r.LoadsMatched != r.Loads:
+		return fmt.Sprintf("%d of %d loads gave something else", r.Loads-r.LoadsMatched, r.Loads)
+	case r.ArchiveMatched != r.ArchiveExpected || r.ArchiveSurplus > 0:
+		return fmt.Sprintf("the archive has %d of %d evicted messages, and %d others",
+			r.ArchiveMatched, r.ArchiveExpected, r.ArchiveSurplus)
+	case len(r.Mismatches) > 0:
+		return r.Mismatches[0].What
+	}
+	return ""
 }
 
 // WriteUnits are DynamoDB's, by what they were spent for.
@@ -68,9 +92,9 @@ type WriteUnits struct {
 	Hints     int `json:"hints"`
 }
 
-// Mismatch is a load that gave something else than was recorded.
+// Mismatch is a load that gave something else than was recorded, or, at the end, a reader.
 type Mismatch struct {
-	N           int    `json:"n"` // of the operation in its trace
+	N           int    `json:"n"` // of the operation in its trace; 0: at the end
 	Participant string `json:"participant"`
 	Channel     string `json:"channel"`
 	What        string `json:"what"`
@@ -80,7 +104,8 @@ type Mismatch struct {
 type Backend interface {
 	store.Log
 	store.Hints
-	// Size returns how many bytes are stored of a channel.
+	Archive() store.Archive
+	// Size returns how many bytes are stored of a channel, but for its archive.
 	Size(ctx context.Context, key store.Key) (int64, error)
 }
 
@@ -100,6 +125,9 @@ type Player struct {
 	order   []actorKey
 	hinters map[string]*actor
 	unsaved map[string]*actor // by participant: its last operation was a save there
+
+	model     trace.Model
+	abandoned []*actor // by crashes
 }
 
 type actorKey struct{ participant, channel string }
@@ -114,6 +142,25 @@ type counted struct {
 	Backend
 	commits int // of existing channels: creating one is part of its load
 	hints   int
+	objects countedArchive
+}
+
+func (c *counted) Archive() store.Archive { return &c.objects }
+
+// countedArchive counts calls, as far as a backend doesn't count its requests itself.
+type countedArchive struct {
+	store.Archive
+	puts, gets atomic.Int64
+}
+
+func (c *countedArchive) Put(ctx context.Context, name string, body []byte) (store.Object, error) {
+	c.puts.Add(1)
+	return c.Archive.Put(ctx, name, body)
+}
+
+func (c *countedArchive) Get(ctx context.Context, o store.Object) ([]byte, error) {
+	c.gets.Add(1)
+	return c.Archive.Get(ctx, o)
 }
 
 func (c *counted) Commit(
@@ -134,7 +181,7 @@ func (c *counted) SetHints(ctx context.Context, namespace string, hints []store.
 func NewPlayer(name string, b Backend, o Options) *Player {
 	return &Player{
 		o:       o,
-		backend: &counted{Backend: b},
+		backend: &counted{Backend: b, objects: countedArchive{Archive: b.Archive()}},
 		result:  Result{Trace: name, Mismatches: []Mismatch{}, Requests: map[string]int{}},
 		actors:  map[actorKey]*actor{},
 		hinters: map[string]*actor{},
@@ -174,11 +221,15 @@ func (o *Options) namespace(participant string) string {
 
 func (p *Player) open(participant string) (*actor, error) {
 	c := newClock()
-	a, err := sdsaws.New(p.backend, p.backend, &sdsaws.Options{
+	a, err := sdsaws.New(sdsaws.Backend{Log: p.backend, Hints: p.backend, Archive: p.backend.Archive()}, &sdsaws.Options{
 		Namespace:  p.o.namespace(participant),
 		Durability: p.o.Durability,
 		Lag:        p.o.Lag,
 		Clock:      c,
+
+		ArchiveMessages: p.o.ArchiveMessages,
+		InlineBytes:     p.o.InlineBytes,
+		GroupSize:       p.o.GroupSize,
 	})
 	return &actor{a, c}, err
 }
@@ -217,6 +268,9 @@ func (p *Player) Play(ctx context.Context, op trace.Op) error {
 	err := p.settle(ctx, op)
 	if err == nil {
 		err = p.play(ctx, op)
+	}
+	if err == nil {
+		err = p.model.Apply(op)
 	}
 	if err != nil {
 		return fmt.Errorf("operation %d (%s): %w", op.N, op.Kind, err)
@@ -310,6 +364,7 @@ func (p *Player) load(ctx context.Context, key actorKey, op trace.Op) error {
 		if err != nil {
 			return err
 		}
+		p.abandoned = append(p.abandoned, old)
 		p.actors[key] = fresh
 	}
 	a, err := p.actor(key)
@@ -334,9 +389,13 @@ func (p *Player) load(ctx context.Context, key actorKey, op trace.Op) error {
 		p.result.LoadsMatched++
 		return nil
 	}
-	p.result.Mismatches = append(p.result.Mismatches, Mismatch{
-		N: op.N, Participant: fmt.Sprintf("%q", op.Participant), Channel: fmt.Sprintf("%q", op.Channel), What: what})
+	p.mismatch(op.N, key, what)
 	return nil
+}
+
+func (p *Player) mismatch(n int, k actorKey, what string) {
+	p.result.Mismatches = append(p.result.Mismatches, Mismatch{
+		N: n, Participant: fmt.Sprintf("%q", k.participant), Channel: fmt.Sprintf("%q", k.channel), What: what})
 }
 
 func difference(got sds.EncodedChannelData, want trace.Op) string {
@@ -356,20 +415,45 @@ func difference(got sds.EncodedChannelData, want trace.Op) string {
 	return ""
 }
 
-// Finish stores what is still waiting and completes the result.
+// Finish stores what is still waiting, archives all that was evicted, holds the archive
+// against the trace and completes the result.
 func (p *Player) Finish(ctx context.Context) error {
-	for _, k := range p.order {
-		if err := p.actors[k].adapter.Close(ctx); err != nil {
+	for _, a := range p.abandoned { // for what they still do in the background
+		if err := a.adapter.Close(ctx); err != nil {
 			return err
 		}
 	}
+	for _, k := range p.order {
+		if err := p.actors[k].adapter.Flush(ctx); err != nil {
+			return err
+		}
+	}
+	p.result.SavesSkipped = max(0, p.result.Saves-p.backend.commits)
 	for _, h := range p.hinters {
 		if err := h.adapter.Close(ctx); err != nil {
 			return err
 		}
 	}
-	p.result.SavesSkipped = max(0, p.result.Saves-p.backend.commits)
 	p.result.HintsWritten = p.backend.hints
+	start := time.Now()
+	for _, k := range p.order {
+		if _, err := p.actors[k].adapter.Archive(ctx, k.channel); err != nil {
+			return err
+		}
+	}
+	p.result.ArchiveSeconds = time.Since(start).Seconds()
+	p.result.S3Puts, p.result.S3Gets = int(p.backend.objects.puts.Load()), int(p.backend.objects.gets.Load())
+	if p.o.OnPlayed != nil {
+		p.o.OnPlayed(&p.result)
+	}
+	for _, k := range p.order {
+		if err := p.checkArchive(ctx, k); err != nil {
+			return err
+		}
+		if err := p.actors[k].adapter.Close(ctx); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

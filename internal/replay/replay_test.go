@@ -41,12 +41,12 @@ func backend(t *testing.T) *embedded.Store {
 func TestRecordedTrafficLoadsAsItWasSaved(t *testing.T) {
 	for _, d := range []sdsaws.Durability{sdsaws.Committed, sdsaws.Accepted} {
 		got, err := replay.NewPlayer("small", backend(t), replay.Options{
-			Namespace: "test", Durability: d, Rate: 6, Lag: time.Second}).Run(t.Context(), small(t))
+			Namespace: "test", Durability: d, Rate: 6, Lag: time.Second, ArchiveMessages: 10}).Run(t.Context(), small(t))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got.Loads != 32 || got.LoadsMatched != 32 || got.Saves != 681 ||
-			got.Appended != 256 || got.Evicted != 73 || got.HintsSet != 1282 {
+			got.Appended != 256 || got.Evicted != 73 || got.HintsSet != 1282 || got.Wrong() != "" {
 			t.Errorf("durability %d: %+v", d, got)
 		}
 		t.Logf("durability %d: %+v", d, got)

@@ -35,8 +35,8 @@ func TestCasesThatRecordingsDontHold(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got.Loads == 0 || got.LoadsMatched != got.Loads {
-					t.Fatalf("%d of %d loads matched: %+v", got.LoadsMatched, got.Loads, got.Mismatches)
+				if wrong := got.Wrong(); wrong != "" {
+					t.Fatalf("%s: %+v", wrong, got)
 				}
 			})
 		}

@@ -25,7 +25,11 @@ type modelKey struct{ participant, channel string }
 type modelChannel struct {
 	meta    []byte
 	history map[string]modelMessage // by message id
+	evicted map[Sum]int
 }
+
+// Sum is the SHA-256 of an encoded message.
+type Sum = [sha256.Size]byte
 
 type modelMessage struct {
 	info  sds.MessageInfo
@@ -58,7 +62,7 @@ func (m *Model) Apply(op Op) error {
 func (m *Model) channel(key modelKey) *modelChannel {
 	c := m.channels[key]
 	if c == nil {
-		c = &modelChannel{meta: initialMeta, history: map[string]modelMessage{}}
+		c = &modelChannel{meta: initialMeta, history: map[string]modelMessage{}, evicted: map[Sum]int{}}
 		if m.channels == nil {
 			m.channels = map[modelKey]*modelChannel{}
 		}
@@ -73,12 +77,31 @@ func (c *modelChannel) update(appended [][]byte, evicted []string) error {
 		if err != nil {
 			return fmt.Errorf("appended message %d: %w", i, err)
 		}
+		if old, ok := c.history[info.MessageID]; ok && !bytes.Equal(old.bytes, b) {
+			c.evict(info.MessageID)
+		}
 		c.history[info.MessageID] = modelMessage{info, b}
 	}
 	for _, id := range evicted {
-		delete(c.history, id)
+		c.evict(id)
 	}
 	return nil
+}
+
+func (c *modelChannel) evict(id string) {
+	if m, ok := c.history[id]; ok {
+		c.evicted[sha256.Sum256(m.bytes)]++
+		delete(c.history, id)
+	}
+}
+
+// Evicted returns how often each encoded message was evicted from the channel since it was
+// last dropped.
+func (m *Model) Evicted(participant, channel string) map[Sum]int {
+	if c := m.channels[modelKey{participant, channel}]; c != nil {
+		return maps.Clone(c.evicted)
+	}
+	return map[Sum]int{}
 }
 
 // Load returns what a load of the channel gives now. Its slices are the model's.

@@ -1,0 +1,85 @@
+// Package ordealtest plays the scenarios of package ordeal in a test.
+package ordealtest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/sdsaws/sdsaws/internal/ordeal"
+)
+
+// most is how many violations are told with all that led to them.
+const most = 10
+
+// Run plays a part of the scenarios on sites, and fails the test for each violation. The
+// environment may say otherwise: SDSAWS_ORDEAL_PART is how many, or "all"; SDSAWS_ORDEAL_SEED
+// chooses them; SDSAWS_ORDEAL_ONLY is a regular expression for their names, and then all that
+// it matches are played; SDSAWS_ORDEAL_FAILFAST ends with the first violation.
+func Run(t *testing.T, part int, sites ...ordeal.Site) {
+	t.Helper()
+	o, err := options(part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Sites = sites
+	if o.Part > 0 {
+		t.Logf("SDSAWS_ORDEAL_SEED=%d SDSAWS_ORDEAL_PART=%d", o.Seed, o.Part)
+	}
+	o.OnProgress = progress(time.Now())
+	// Whatever ends the test ends the process: a scenario is never left in the middle.
+	r, err := ordeal.Run(context.WithoutCancel(t.Context()), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range r.Violations {
+		if i < most {
+			t.Errorf("%v\nagain: SDSAWS_ORDEAL_ONLY='^%s$' go test -run '^%s$'", v, regexp.QuoteMeta(v.Scenario), t.Name())
+		} else {
+			t.Errorf("%s: %s", v.Scenario, v.What)
+		}
+	}
+	t.Log(r)
+}
+
+func options(part int) (o ordeal.Options, err error) {
+	o.Part, o.Seed = part, time.Now().UnixNano()
+	if s := os.Getenv("SDSAWS_ORDEAL_SEED"); s != "" {
+		if o.Seed, err = strconv.ParseInt(s, 10, 64); err != nil {
+			return o, fmt.Errorf("SDSAWS_ORDEAL_SEED: %w", err)
+		}
+	}
+	if s := os.Getenv("SDSAWS_ORDEAL_ONLY"); s != "" {
+		o.Part = 0
+		if o.Only, err = regexp.Compile(s); err != nil {
+			return o, fmt.Errorf("SDSAWS_ORDEAL_ONLY: %w", err)
+		}
+	}
+	switch s := os.Getenv("SDSAWS_ORDEAL_PART"); s {
+	case "":
+	case "all":
+		o.Part = 0
+	default:
+		if o.Part, err = strconv.Atoi(s); err != nil || o.Part < 1 {
+			return o, fmt.Errorf("SDSAWS_ORDEAL_PART=%s is neither a number nor all", s)
+		}
+	}
+	o.FailFast = os.Getenv("SDSAWS_ORDEAL_FAILFAST") != ""
+	return o, nil
+}
+
+// progress tells people on stderr, twice a minute.
+func progress(began time.Time) func(done, of int) {
+	last := began
+	return func(done, of int) {
+		if time.Since(last) < 30*time.Second {
+			return
+		}
+		last = time.Now()
+		fmt.Fprintf(os.Stderr, "%d of %d scenarios in %.0f s\n", done, of, time.Since(began).Seconds())
+	}
+}

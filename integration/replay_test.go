@@ -19,10 +19,14 @@ import (
 	"github.com/sdsaws/sdsaws/integration/localstack"
 	"github.com/sdsaws/sdsaws/internal/replay"
 	"github.com/sdsaws/sdsaws/internal/trace"
+	"github.com/sdsaws/sdsaws/s3archive"
 	"github.com/sdsaws/sdsaws/store"
 )
 
-var cfg aws.Config
+var (
+	cfg      aws.Config
+	dynamoDB string // the endpoint of LocalStack's DynamoDB Local, if it is known
+)
 
 func TestMain(m *testing.M) {
 	code, err := withLocalStack(m)
@@ -39,6 +43,7 @@ func withLocalStack(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
+	dynamoDB = i.DynamoDB
 	if cfg, err = i.Config(ctx); err == nil {
 		code = m.Run()
 	}
@@ -51,36 +56,48 @@ func withLocalStack(m *testing.M) (code int, err error) {
 type onAWS struct {
 	*dynamo.Log
 	hints
+	archive store.Archive
+	names   string // what the names of the tables begin with
+	bucket  string
+}
+
+func (o onAWS) Archive() store.Archive { return o.archive }
+
+func (o onAWS) backend() sdsaws.Backend {
+	return sdsaws.Backend{Log: o.Log, Hints: o.hints, Archive: o.archive}
 }
 
 type hints = store.Hints
 
-// tables makes two new tables and returns a backend over them.
-func tables(t *testing.T, o *dynamo.Options) onAWS {
+// resources makes two new tables and a versioned bucket and returns a backend over them.
+func resources(t *testing.T, o *dynamo.Options) onAWS {
 	t.Helper()
 	client := dynamodb.NewFromConfig(cfg, sdsaws.RetryPolicy{}.DynamoDB)
 	name := "it-" + strings.ToLower(rand.Text())
 	if _, err := dynamo.CreateTables(t.Context(), client, name+"-state", name+"-hints"); err != nil {
 		t.Fatal(err)
 	}
-	return onAWS{dynamo.NewLog(client, name+"-state", o), dynamo.NewHints(client, name+"-hints", o)}
+	b := bucket(t, true)
+	return onAWS{dynamo.NewLog(client, name+"-state", o), dynamo.NewHints(client, name+"-hints", o),
+		s3archive.New(newS3(), b, nil), name, b}
 }
 
-// TestRecordedTrafficLoadsAsItWasSaved replays the recordings of this repository and those
-// in the directory that SDSAWS_TRACES names.
-func TestRecordedTrafficLoadsAsItWasSaved(t *testing.T) {
-	files, err := filepath.Glob("../internal/recorded/*.jsonl.zst")
-	if err != nil || len(files) < 3 {
-		t.Fatalf("recordings %v, %v", files, err)
-	}
+// TestTrafficLoadsAsItWasSaved replays the recordings and the synthetic traces of this
+// repository, and those in the directory that SDSAWS_TRACES names.
+func TestTrafficLoadsAsItWasSaved(t *testing.T) {
+	var files []string
+	places := map[string]int{"../internal/recorded/*.jsonl.zst": 5, "../internal/trace/testdata/*.jsonl": 8}
 	if dir := os.Getenv("SDSAWS_TRACES"); dir != "" {
-		more, err := filepath.Glob(filepath.Join(dir, "*.jsonl*"))
-		if err != nil || len(more) == 0 {
-			t.Fatalf("SDSAWS_TRACES=%s has no traces: %v", dir, err)
-		}
-		files = append(files, more...)
+		places[filepath.Join(dir, "*.jsonl*")] = 1
 	}
-	b := tables(t, nil)
+	for pattern, least := range places {
+		found, err := filepath.Glob(pattern)
+		if err != nil || len(found) < least {
+			t.Fatalf("%s: traces %q, %v", pattern, found, err)
+		}
+		files = append(files, found...)
+	}
+	b := resources(t, nil)
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			f, err := os.Open(file)
@@ -94,12 +111,12 @@ func TestRecordedTrafficLoadsAsItWasSaved(t *testing.T) {
 			}
 			defer r.Close()
 			got, err := replay.NewPlayer(filepath.Base(file), b, replay.Options{
-				Namespace: t.Name(), Lag: time.Second}).Run(t.Context(), r)
+				Namespace: t.Name(), Lag: time.Second, ArchiveMessages: 100}).Run(t.Context(), r)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.Loads == 0 || got.LoadsMatched != got.Loads {
-				t.Fatalf("%d of %d loads matched: %+v", got.LoadsMatched, got.Loads, got.Mismatches)
+			if wrong := got.Wrong(); wrong != "" {
+				t.Fatalf("%s: %+v", wrong, got)
 			}
 		})
 	}

@@ -23,8 +23,8 @@ func run(ctx context.Context, args []string) error {
 	}
 	switch args[0] {
 	case "up", "env":
-		// On the host, since a container of testcontainers ends with its process.
-		i, err := localstack.StartOnHost(ctx)
+		// On the host, since testcontainers removes its containers when its process ends.
+		i, err := localstack.Up(ctx)
 		if err != nil {
 			return err
 		}
@@ -33,7 +33,7 @@ func run(ctx context.Context, args []string) error {
 		}
 		return nil
 	case "down":
-		return localstack.StopOnHost(ctx)
+		return localstack.Down(ctx)
 	}
 	return fmt.Errorf("unknown command %q: use up, down or env", args[0])
 }

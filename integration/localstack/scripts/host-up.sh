@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # host-up.sh DIR [up|install|down]
 # LocalStack on the host, without a container: installed into DIR when it is not there yet
-# (about a minute, 1 GB), started on 127.0.0.1:$PORT, waited for until it serves. The
-# endpoint is the only line on stdout. `up` while it runs just prints the endpoint.
-# Env: PORT (4566), DDB_HEAP (256m), DEBUG (0), WAIT (seconds for the start, 120).
+# (about a minute, 1 GB), started on 127.0.0.1:$PORT, waited for until it serves. Two lines on
+# stdout: its endpoint, and that of the DynamoDB Local in it. `up` while it runs just prints them.
+# Env: PORT (4566), OWNER (the id of a process that it ends with), DDB_HEAP (256m), DEBUG (0), WAIT (seconds for the start, 120).
 # Nothing is kept: every start is empty.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -31,11 +31,12 @@ down() {
     # it leads a process group of its own, which DynamoDB Local belongs to
     kill -9 -- "-$pid" 2>/dev/null || true
   fi
-  rm -f "$run/pid"
+  rm -rf "$run/pid" "$run/fs" "$run/dynamodb"
 }
 
 if [ "$cmd" = down ]; then
   down
+  rm -rf "$run"
   exit 0
 fi
 
@@ -66,14 +67,20 @@ if ! alive; then
   # variable OVERRIDE_IN_DOCKER is for machines that have a /.dockerenv.
   mkdir -p "$run/fs/usr/lib"; ln -sfn "$libs" "$run/fs/usr/lib/localstack"
   rm -rf "$run/fs/tmp" "$run/fs/var"
+  ddb=$("$python" -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  echo "$ddb" >"$run/dynamodb"
   env -i PATH="$dir/venv/bin:$PATH" HOME="$run" LANG=C.UTF-8 \
     OVERRIDE_IN_DOCKER=0 FILESYSTEM_ROOT="$run/fs" \
     GATEWAY_LISTEN="127.0.0.1:$port" LOCALSTACK_HOST="127.0.0.1:$port" \
     SERVICES=dynamodb,s3 EAGER_SERVICE_LOADING=1 \
     DNS_ADDRESS=0 DISABLE_EVENTS=1 SKIP_SSL_CERT_DOWNLOAD=1 \
-    DYNAMODB_IN_MEMORY=1 DYNAMODB_HEAP_SIZE="${DDB_HEAP:-256m}" DEBUG="${DEBUG:-0}" \
+    DYNAMODB_LOCAL_PORT="$ddb" DYNAMODB_IN_MEMORY=1 DYNAMODB_HEAP_SIZE="${DDB_HEAP:-256m}" DEBUG="${DEBUG:-0}" \
     setsid "$dir/venv/bin/python" -m localstack.runtime.main >"$run/log" 2>&1 </dev/null 9>&- &
   echo $! >"$run/pid"
+  if [ -n "${OWNER:-}" ]; then
+    setsid bash -c 'while kill -0 "$1" 2>/dev/null; do sleep 1; done; bash "$2" "$3" down' \
+      watch "$OWNER" "$here/host-up.sh" "$dir" >/dev/null 2>&1 </dev/null 9>&- &
+  fi
 fi
 fail() { echo "$1; its log is $run/log:" >&2; tail -20 "$run/log" >&2; down; exit 1; }
 end=$((SECONDS + ${WAIT:-120}))
@@ -84,3 +91,4 @@ until ready; do
   sleep 0.1
 done
 echo "$url"
+[ ! -f "$run/dynamodb" ] || echo "http://127.0.0.1:$(cat "$run/dynamodb")"

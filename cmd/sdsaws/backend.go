@@ -15,6 +15,7 @@ import (
 	"github.com/sdsaws/sdsaws/dynamo"
 	"github.com/sdsaws/sdsaws/embedded"
 	"github.com/sdsaws/sdsaws/internal/replay"
+	"github.com/sdsaws/sdsaws/s3archive"
 	"github.com/sdsaws/sdsaws/store"
 )
 
@@ -56,11 +57,12 @@ func parseAWS(spec string) (awsNames, error) {
 
 // openBackend opens what --backend names.
 func openBackend(ctx context.Context, spec string) (*backend, error) {
-	kind, rest, _ := strings.Cut(spec, ":")
-	switch kind {
-	case "embedded":
+	kind, rest, ok := strings.Cut(spec, ":")
+	switch {
+	case !ok:
+	case kind == "embedded":
 		return openEmbedded(rest)
-	case "aws":
+	case kind == "aws":
 		names, err := parseAWS(rest)
 		if err != nil {
 			return nil, err
@@ -93,11 +95,14 @@ func openEmbedded(dir string) (*backend, error) {
 	}}, nil
 }
 
-// onAWS is the DynamoDB log and hints as one backend.
+// onAWS is DynamoDB and S3 as one backend.
 type onAWS struct {
 	*dynamo.Log
 	dynamoHints
+	archive store.Archive
 }
+
+func (o onAWS) Archive() store.Archive { return o.archive }
 
 type dynamoHints = store.Hints
 
@@ -110,9 +115,10 @@ func openAWS(ctx context.Context, names awsNames) (*backend, error) {
 	t := newTally()
 	o := &dynamo.Options{OnUsage: t.add}
 	return &backend{
-		Backend: onAWS{dynamo.NewLog(client, names.state, o), dynamo.NewHints(client, names.hints, o)},
-		usage:   t,
-		close:   func() error { return nil },
+		Backend: onAWS{dynamo.NewLog(client, names.state, o), dynamo.NewHints(client, names.hints, o),
+			s3archive.New(newS3(cfg), names.bucket, &s3archive.Options{Prefix: names.prefix, OnUsage: t.addS3})},
+		usage: t,
+		close: func() error { return nil },
 	}, nil
 }
 
@@ -149,17 +155,27 @@ func (t *tally) add(u dynamo.Usage) {
 	t.read += u.ReadUnits
 }
 
+func (t *tally) addS3(u s3archive.Usage) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.requests[u.Operation]++
+}
+
 // into writes the sums into a result and starts over.
 func (t *tally) into(r *replay.Result) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r.Requests = t.requests
 	r.WriteUnits = replay.WriteUnits{
-		Commits: t.write[dynamo.Commits],
-		Claims:  t.write[dynamo.Claims],
-		Deletes: t.write[dynamo.Deletes],
-		Hints:   t.write[dynamo.HintOps],
+		Commits:   t.write[dynamo.Commits],
+		Claims:    t.write[dynamo.Claims],
+		Deletes:   t.write[dynamo.Deletes],
+		Manifests: t.write[dynamo.Manifests],
+		Hints:     t.write[dynamo.HintOps],
 	}
 	r.ReadUnits = t.read
+	if len(t.requests) > 0 { // counted where they were sent
+		r.S3Puts, r.S3Gets = t.requests["PutObject"], t.requests["GetObject"]
+	}
 	t.requests, t.write, t.read = map[string]int{}, map[dynamo.Purpose]int{}, 0
 }

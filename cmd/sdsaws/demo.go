@@ -13,20 +13,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sdsaws/sdsaws/dynamo"
+	"github.com/sdsaws/sdsaws"
 	"github.com/sdsaws/sdsaws/embedded"
+	"github.com/sdsaws/sdsaws/internal/price"
 	"github.com/sdsaws/sdsaws/internal/recorded"
 	"github.com/sdsaws/sdsaws/internal/replay"
 	"github.com/sdsaws/sdsaws/internal/trace"
 	"github.com/sdsaws/sdsaws/sds"
 	"github.com/sdsaws/sdsaws/store"
-)
-
-// What AWS asks for on-demand capacity in us-east-1, in dollars a million units, as
-// listed in November 2026. https://aws.amazon.com/dynamodb/pricing/on-demand/
-const (
-	dollarsPerMillionWrites = 0.625
-	dollarsPerMillionReads  = 0.125
 )
 
 func demoCommand() *cobra.Command {
@@ -36,7 +30,9 @@ func demoCommand() *cobra.Command {
 		Short: "Play a recorded conversation on this machine and show what is kept",
 		Long: `Play a bundled recording of three participants who chat over a lossy network, on the
 embedded backend: no cloud, no Docker. Participants crash and are loaded again on the way,
-and each load is held against what was recorded. Then show what was kept.`,
+and each load is held against what was recorded. At the end what was evicted is archived, and
+the archive is held against the recording too. Then show what was kept, and what the same
+requests would have cost on AWS.`,
 		Example: "  sdsaws demo\n  sdsaws demo --dir ./demo-store",
 		Args:    usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -90,19 +86,11 @@ func demo(ctx context.Context, out io.Writer, dir string) (err error) {
 		return fmt.Errorf("demo: %w", err)
 	}
 	d.next(dir, temporary, stored)
-	if result.Loads == 0 || result.LoadsMatched != result.Loads {
-		return fmt.Errorf("demo: %d of %d loads gave back something else", result.Loads-result.LoadsMatched, result.Loads)
+	if wrong := result.Wrong(); wrong != "" {
+		return fmt.Errorf("demo: %s", wrong)
 	}
 	return nil
 }
-
-// sized is the embedded store behind an estimate of what DynamoDB would have been asked.
-type sized struct {
-	dynamo.Backend
-	store *embedded.Store
-}
-
-func (s sized) Size(ctx context.Context, key store.Key) (int64, error) { return s.store.Size(ctx, key) }
 
 func (d *demonstration) play(ctx context.Context, s *embedded.Store) (replay.Result, error) {
 	r, err := trace.NewReader(bytes.NewReader(recorded.Small))
@@ -111,11 +99,12 @@ func (d *demonstration) play(ctx context.Context, s *embedded.Store) (replay.Res
 	}
 	defer r.Close()
 	fmt.Fprintln(d.out, "A recorded conversation: three participants, two channels, a lossy network.")
-	p := replay.NewPlayer("demo", sized{dynamo.Estimate(s, d.usage.add), s}, replay.Options{
+	p := replay.NewPlayer("demo", replay.OnPaper(s, d.usage.add, d.usage.addS3), replay.Options{
 		Namespace:   "demo",
 		Lag:         time.Second,
 		OnOperation: d.operation,
 		OnLoad:      d.loaded,
+		OnPlayed:    d.usage.into, // what the checks read after that isn't counted
 	})
 	result, err := p.Run(ctx, r)
 	for _, c := range p.Channels() {
@@ -161,12 +150,12 @@ func (d *demonstration) loaded(op trace.Op, got sds.EncodedChannelData, wrong st
 		d.played, op.Participant, op.Channel, c.snapshot, c.messages)
 }
 
-// summary shows what was kept, and returns how many bytes that is.
+// summary shows what was kept, and returns how many bytes that is beside the archive.
 func (d *demonstration) summary(ctx context.Context, s *embedded.Store, r replay.Result) (int64, error) {
 	fmt.Fprintf(d.out, "%d operations, %d crashes and loads: %d gave back exactly what was saved.\n\n",
 		r.Operations, r.Loads, r.LoadsMatched)
 	t := tabwriter.NewWriter(d.out, 0, 4, 3, ' ', 0)
-	fmt.Fprintln(t, "PARTICIPANT\tCHANNEL\tSNAPSHOT\tHOT\tEVICTED\tSTORED")
+	fmt.Fprintln(t, "PARTICIPANT\tCHANNEL\tSNAPSHOT\tHOT\tEVICTED\tARCHIVED\tSTORED")
 	slices.SortFunc(d.channels, func(a, b *kept) int {
 		return bytes.Compare([]byte(a.participant+"\x00"+a.channel), []byte(b.participant+"\x00"+b.channel))
 	})
@@ -176,33 +165,70 @@ func (d *demonstration) summary(ctx context.Context, s *embedded.Store, r replay
 		if err != nil {
 			return 0, err
 		}
+		archived, err := countArchived(ctx, s, c.key)
+		if err != nil {
+			return 0, err
+		}
 		total += n
-		fmt.Fprintf(t, "%.40q\t%.40q\t%d B\t%d\t%d\t%d B\n",
-			c.participant, c.channel, c.snapshot, c.messages, c.evicted, n)
+		fmt.Fprintf(t, "%s\t%s\t%d B\t%d\t%d\t%d\t%d B\n",
+			quoteID(c.participant), quoteID(c.channel), c.snapshot, c.messages, c.evicted, archived, n)
 	}
 	if err := t.Flush(); err != nil {
 		return 0, err
 	}
-	d.usage.into(&r)
-	requests := 0
+	if r.Wrong() == "" {
+		fmt.Fprintf(d.out, "%d messages were evicted; the archive holds every one that wasn't dropped, byte for byte:\n"+
+			"%d in %d Parquet segments of %d bytes.\n", r.Evicted, r.ArchiveMatched, r.Segments, r.ArchivedBytes)
+	}
+	d.costs(r)
+	return total, nil
+}
+
+// countArchived returns how many messages of a channel are in segments.
+func countArchived(ctx context.Context, s *embedded.Store, key store.Key) (n int, err error) {
+	a, err := sdsaws.New(sdsaws.Backend{Log: s, Hints: s, Archive: s.Archive()}, &sdsaws.Options{Namespace: key.Namespace})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, a.Close(ctx)) }()
+	for _, err := range a.History(ctx, key.Channel, sdsaws.HistoryRange{Part: sdsaws.ArchivedHistory}) {
+		if err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// costs shows what the played requests would have been on AWS.
+func (d *demonstration) costs(r replay.Result) {
+	gets, lists := r.Requests["GetObject"], r.Requests["ListObjectVersions"]
+	puts, deletes := r.Requests["PutObject"], r.Requests["DeleteObjects"]
+	requests := -puts - gets - lists - deletes
 	for _, n := range r.Requests {
 		requests += n
 	}
-	writes := r.WriteUnits.Commits + r.WriteUnits.Claims + r.WriteUnits.Deletes + r.WriteUnits.Hints
-	fmt.Fprintf(d.out, "\nOn DynamoDB: %d requests (%d saves needed none), %d write and %d read units,\n"+
-		"$%.4f at on-demand list price (us-east-1).\n",
-		requests, r.SavesSkipped, writes, r.ReadUnits,
-		(float64(writes)*dollarsPerMillionWrites+float64(r.ReadUnits)*dollarsPerMillionReads)/1e6)
-	return total, nil
+	u := r.WriteUnits
+	writes := u.Commits + u.Claims + u.Deletes + u.Manifests + u.Hints
+	dollars := price.USEast1.Dollars(writes, r.ReadUnits, puts+lists, gets)
+	fmt.Fprintf(d.out, "\nOn AWS: %d requests to DynamoDB (%d saves needed none), %d write and %d read units;\n"+
+		"%d PUT, %d GET and %d LIST requests to S3: $%.4f at list price (on demand, us-east-1).\n",
+		requests, r.SavesSkipped, writes, r.ReadUnits, puts, gets, lists, dollars)
 }
 
 func (d *demonstration) next(dir string, temporary bool, stored int64) {
 	fmt.Fprintln(d.out, "\nNext:")
 	if temporary {
-		fmt.Fprintln(d.out, "  sdsaws demo --dir ./demo-store    keep the store")
+		dir = "./demo-store"
+		fmt.Fprintln(d.out, "  sdsaws demo --dir ./demo-store    keep the store, to look at it as below")
 	} else {
-		fmt.Fprintf(d.out, "  %d bytes of channels are kept in %s\n", stored, dir)
+		fmt.Fprintf(d.out, "  %d bytes of channels, and the archive, are kept in %s\n", stored, dir)
 	}
+	which := fmt.Sprintf("--backend embedded:%s --namespace demo/participant-2", dir)
+	fmt.Fprintf(d.out, "  sdsaws history /group/0/chat %s\n"+
+		"                                    what is and was history, the archive first\n"+
+		"  sdsaws sweep --all %s\n"+
+		"                                    archive what is left, remove garbage\n", which, which)
 	fmt.Fprint(d.out, "  sdsaws replay FILE.jsonl.zst      play and check a recording of your own\n"+
 		"  sdsaws init --backend aws:state=sds-state,hints=sds-hints,bucket=sds-archive\n"+
 		"                                    make tables and a bucket, e.g. on LocalStack\n")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/sdsaws/sdsaws"
 	"github.com/sdsaws/sdsaws/dynamo"
+	"github.com/sdsaws/sdsaws/s3archive"
 )
 
 func initCommand() *cobra.Command {
@@ -70,12 +70,8 @@ func initialize(cmd *cobra.Command, names awsNames) error {
 	return nil
 }
 
-// newS3 returns a client that puts the bucket into the path where an endpoint is set: names
-// of buckets need not resolve there.
 func newS3(cfg aws.Config) *s3.Client {
-	return s3.NewFromConfig(cfg, sdsaws.RetryPolicy{}.S3, func(o *s3.Options) {
-		o.UsePathStyle = os.Getenv("AWS_ENDPOINT_URL") != "" || os.Getenv("AWS_ENDPOINT_URL_S3") != ""
-	})
+	return s3.NewFromConfig(cfg, sdsaws.RetryPolicy{}.S3, s3archive.PathStyle)
 }
 
 func createBucket(ctx context.Context, client *s3.Client, name, region string) (bool, error) {

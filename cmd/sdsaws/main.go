@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -14,15 +16,20 @@ import (
 
 // Exit statuses, documented in sdsaws --help.
 const (
-	exitFailed = 1 // what was asked for could not be done, or a check failed
-	exitUsage  = 2 // the command line can't be understood
-	exitSignal = 130
+	exitFailed   = 1 // what was asked for could not be done, or a check failed
+	exitUsage    = 2 // the command line can't be understood
+	exitRepaired = 3 // fsck has found something, and repaired all of it
+	exitLeft     = 4 // fsck has found something that is still there
+	exitSignal   = 130
 )
 
 const about = `sdsaws keeps the channels of SDS participants on AWS.
 
 Exit status: 0 when all went well; 1 when something failed or a check did not hold;
-2 when the command line can't be understood; 130 after Ctrl-C.`
+2 when the command line can't be understood; 3 when fsck has repaired all that it found, 4 when
+it found something that is still there; 130 after Ctrl-C.
+
+` + idHelp
 
 // errUsage marks errors of the command line itself.
 var errUsage = errors.New("usage")
@@ -40,12 +47,32 @@ func run() int {
 		fmt.Fprintln(os.Stderr, "sdsaws: interrupted")
 		return exitSignal
 	}
-	fmt.Fprintf(os.Stderr, "sdsaws: %v\n", err)
-	if errors.Is(err, errUsage) {
+	tell(os.Stderr, err)
+	known := (*exitError)(nil)
+	switch {
+	case errors.Is(err, errUsage):
 		return exitUsage
+	case errors.As(err, &known):
+		return known.status
 	}
 	return exitFailed
 }
+
+// tell shows an error. Those of package sdsaws begin like the command's.
+func tell(w io.Writer, err error) {
+	fmt.Fprintf(w, "sdsaws: %s\n", strings.TrimPrefix(err.Error(), "sdsaws: "))
+}
+
+// exitError is an error with an exit status of its own.
+type exitError struct {
+	status int
+	err    error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+
+// Unwrap returns the error.
+func (e *exitError) Unwrap() error { return e.err }
 
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
@@ -59,18 +86,22 @@ func rootCommand() *cobra.Command {
 			return cmd.Help()
 		},
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w: %w (see %s --help)", errUsage, err, cmd.CommandPath())
-	})
-	root.AddCommand(demoCommand(), replayCommand(), initCommand())
+	root.SetFlagErrorFunc(usageError)
+	root.AddCommand(demoCommand(), replayCommand(), initCommand(), sweepCommand(), fsckCommand(),
+		historyCommand(), messageCommand())
 	return root
+}
+
+// usageError makes err an error of the command line itself.
+func usageError(cmd *cobra.Command, err error) error {
+	return fmt.Errorf("%w: %w (see %s --help)", errUsage, err, cmd.CommandPath())
 }
 
 // usage makes what args finds wrong a usage error.
 func usage(args cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, given []string) error {
 		if err := args(cmd, given); err != nil {
-			return fmt.Errorf("%w: %w (see %s --help)", errUsage, err, cmd.CommandPath())
+			return usageError(cmd, err)
 		}
 		return nil
 	}

@@ -3,7 +3,7 @@
 FUZZTIME ?= 30s
 PACKAGES := ./...
 
-.PHONY: help build test lint fuzz localstack localstack-down
+.PHONY: help build test lint fuzz faults localstack localstack-down
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,10 @@ lint: ## formatting, vet, staticcheck, golangci-lint
 
 fuzz: ## run each fuzz target for FUZZTIME
 	bash .ci/fuzz $(FUZZTIME)
+
+faults: ## fail every request of a scenario in every way: embedded, and about an hour on LocalStack
+	SDSAWS_ORDEAL_PART=all go test -count 1 -timeout 2h -v -run 'TestMemory|TestEmbedded' ./internal/ordeal
+	SDSAWS_ORDEAL_PART=all go test -count 1 -timeout 6h -v -run TestEveryRequestFails ./integration
 
 localstack: ## start a LocalStack on this machine that stays, and print its environment
 	@go run ./integration/cmd/localstack up

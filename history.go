@@ -333,8 +333,8 @@ func (h *historyReader) message(ctx context.Context, page []store.Message, offse
 	return h.give(HistoryMessage{Offset: m.Offset, MessageID: m.ID, LamportTimestamp: m.Lamport, Encoded: plain, Live: live})
 }
 
-// Message returns the latest message with an id that is or was history of the channel,
-// as it is committed; where this adapter holds the channel, as it has last stored or loaded
+// Message returns the message with an id that is history of the channel, else the latest in the log's
+// order that was, as it is committed; where this adapter holds the channel, as it has last stored or loaded
 // it. It claims nothing. The error is sds.ErrNotFound when there is none, sds.ErrIncomplete or
 // sds.ErrCorrupt when it can't be read.
 //
@@ -427,12 +427,15 @@ func (f *finder) find(ctx context.Context) (HistoryMessage, error) {
 		// Others are staged leftovers, and the old places of messages that were written again.
 		found = slices.DeleteFunc(found, func(m store.Message) bool { return !rec.History.Contains(m.Offset) })
 	}
+	// It may lie before an evicted one: it waited in a buffer when that was delivered.
+	for _, m := range found {
+		if rec.Live.Contains(m.Offset) {
+			return f.inLog(ctx, m, true)
+		}
+	}
 	var last *store.Message
 	if len(found) > 0 {
 		last = &found[len(found)-1]
-		if rec.Live.Contains(last.Offset) {
-			return f.inLog(ctx, *last, true)
-		}
 	}
 	// A segment whose messages are being deleted may have a later one.
 	all, err := f.a.log.Segments(ctx, f.key, head.Origin, math.MaxInt32)

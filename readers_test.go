@@ -255,3 +255,24 @@ func TestALoadOfSeveralPages(t *testing.T) {
 		})
 	}
 }
+
+// TestMessageFindsWhatIsHistoryBeforeWhatWas: a message that waited in a buffer lies in the log before
+// another one with its id that was delivered earlier, and evicted when it was delivered.
+func TestMessageFindsWhatIsHistoryBeforeWhatWas(t *testing.T) {
+	m := newMemory()
+	a := open(t, m, quiet)
+	waits := sds.Message{MessageID: "m", Content: []byte("waits")}
+	buffers := meta(1)
+	buffers.IncomingBuffer = []sds.IncomingMessage{{Message: waits}}
+	for _, u := range []*sds.HistoryUpdate{appends("m"), {Append: []sds.Message{waits}}} {
+		if err := a.Commit(t.Context(), channel, buffers, u); err != nil {
+			t.Fatal(err)
+		}
+		for who, a := range map[string]*sdsaws.Adapter{"its holder": a, "another": open(t, m, quiet)} {
+			want := encoded(t, &u.Append[0])
+			if got, err := a.Message(t.Context(), channel, "m"); err != nil || string(got.Encoded) != want || !got.Live {
+				t.Errorf("to %s: %+v, %v", who, got, err)
+			}
+		}
+	}
+}

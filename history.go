@@ -380,8 +380,8 @@ func (a *Adapter) held(ctx context.Context, channelID, messageID string) (Histor
 	case ch.turn <- struct{}{}:
 		if ch.state != nil {
 			var content idHash
-			if content, known = ch.state.live[a.hash(messageID)]; known {
-				e = ch.state.needed[content]
+			if content, known = ch.state.needed.history(a.hash(messageID)); known {
+				e, _ = ch.state.needed.find(content)
 			}
 		}
 		ch.release()

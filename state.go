@@ -8,25 +8,11 @@ import (
 	"github.com/sdsaws/sdsaws/store"
 )
 
-// idHash stands in memory for a message id, or for the bytes of a message. It is keyed at random for
-// each adapter, so that nobody can make two that share one.
-type idHash [16]byte
-
-// entry is a message of the log that is needed: history, or in the snapshot.
-type entry struct {
-	offset uint64
-	term   record.Term
-	packed int  // bytes
-	live   bool // it is history
-	kept   bool // it is in the snapshot
-}
-
 // state is what is stored of a channel, as far as commits need to know it.
 type state struct {
 	head     store.Head // without its body
 	snapshot snapshot
-	needed   map[idHash]entry  // by the bytes of the message
-	live     map[idHash]idHash // history: by id, its bytes
+	needed   entries
 	groups   []uint64          // where groups begin, from the head's start on, ascending
 	record   record.Head       // the sets, the digest
 
@@ -68,7 +54,7 @@ type saved struct {
 }
 
 func emptyState() *state {
-	return &state{snapshot: initialSnapshot(), needed: map[idHash]entry{}, live: map[idHash]idHash{}}
+	return &state{snapshot: initialSnapshot(), needed: newEntries()}
 }
 
 // message is an encoded message.
@@ -160,8 +146,7 @@ func (d *draft) find(content idHash) (entry, bool) {
 		}
 		return *e, true
 	}
-	e, ok := d.base.needed[content]
-	return e, ok
+	return d.base.needed.find(content)
 }
 
 // history returns the bytes of the message that is history under an id.
@@ -172,8 +157,7 @@ func (d *draft) history(id idHash) (idHash, bool) {
 		}
 		return *c, true
 	}
-	c, ok := d.base.live[id]
-	return c, ok
+	return d.base.needed.history(id)
 }
 
 // put adds a needed message.
@@ -275,7 +259,7 @@ func (d *draft) evict(id idHash) {
 	d.live[id] = nil
 	d.set(content, e)
 	d.record.Live.Remove(e.offset)
-	d.record.EvictedBytes += uint64(e.packed) //nolint:gosec // a length
+	d.record.EvictedBytes += uint64(e.packed)
 	d.dirty = true
 }
 
@@ -309,7 +293,7 @@ func (d *draft) write(m *message) (entry, error) {
 		return entry{}, err
 	}
 	info := m.info
-	e := entry{offset: d.next, term: record.NewTerm(d.next, info.id, m.sum)}
+	e := entry{offset: d.next, id: info.hash, term: record.NewTerm(d.next, info.id, m.sum)}
 	against, dictionary := d.open().against(info.sender)
 	packed, err := d.a.pack(m.plain, dictionary)
 	if err != nil {
@@ -322,7 +306,7 @@ func (d *draft) write(m *message) (entry, error) {
 			return e, err
 		}
 	}
-	e.packed = len(packed)
+	e.packed = uint32(len(packed)) //nolint:gosec // MaxPlain and some bytes at most
 	stored := store.Message{Offset: e.offset, ID: info.id, Lamport: info.lamport}
 	switch {
 	case len(packed) > limit:
@@ -475,16 +459,9 @@ func (d *draft) landed(head store.Head) *state {
 	s := d.base
 	for c, e := range d.needed {
 		if e == nil {
-			delete(s.needed, c)
+			s.needed.remove(c)
 		} else {
-			s.needed[c] = *e
-		}
-	}
-	for id, c := range d.live {
-		if c == nil {
-			delete(s.live, id)
-		} else {
-			s.live[id] = *c
+			s.needed.put(c, *e)
 		}
 	}
 	s.head, s.head.Body = head, nil

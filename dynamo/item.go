@@ -53,7 +53,11 @@ func binary(b []byte) types.AttributeValue {
 }
 
 func number[T int64 | uint64](n T) types.AttributeValue {
-	return &types.AttributeValueMemberN{Value: fmt.Sprint(n)}
+	text := strconv.FormatUint(uint64(n), 10) //nolint:gosec // not below 0
+	if n < 0 {
+		text = strconv.FormatInt(int64(n), 10) //nolint:gosec // an int64
+	}
+	return &types.AttributeValueMemberN{Value: text}
 }
 
 func headItem(key store.Key, h *store.Head) item {

@@ -26,17 +26,28 @@ const (
 // '~' as they are, all else as %XX. Different bytes give different text, and none of it
 // holds '/', ':', '*' or '?'.
 func escape(s string) string {
+	i := 0
+	for i < len(s) && plain(s[i]) {
+		i++
+	}
+	if i == len(s) {
+		return s
+	}
+	const hexDigits = "0123456789ABCDEF"
 	var b strings.Builder
 	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
-			c == '-', c == '.', c == '_', c == '~':
+		if c := s[i]; plain(c) {
 			b.WriteByte(c)
-		default:
-			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.Write([]byte{'%', hexDigits[c>>4], hexDigits[c&15]})
 		}
 	}
 	return b.String()
+}
+
+func plain(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+		c == '-' || c == '.' || c == '_' || c == '~'
 }
 
 // partition returns the partition key of something in a namespace: the namespace
@@ -63,14 +74,20 @@ func channelKey(key store.Key) (pk string, hashed bool) {
 	return partition(key.Namespace, key.Channel, maxKey)
 }
 
-func messageKey(offset uint64) string { return fmt.Sprintf("%s%016x", messagePrefix, offset) }
-func segmentKey(from uint64) string   { return fmt.Sprintf("%s%016x", segmentPrefix, from) }
+func messageKey(offset uint64) string { return messagePrefix + digits(offset) }
+func segmentKey(from uint64) string   { return segmentPrefix + digits(from) }
+
+// digits returns 16 hex digits, so that text sorts as numbers do.
+func digits(offset uint64) string {
+	d := strconv.FormatUint(offset, 16)
+	return "0000000000000000"[len(d):] + d
+}
 
 // keyOffset undoes messageKey and segmentKey.
 func keyOffset(prefix, sk string) (uint64, error) {
-	digits, ok := strings.CutPrefix(sk, prefix)
-	offset, err := strconv.ParseUint(digits, 16, 64)
-	if !ok || err != nil || fmt.Sprintf("%s%016x", prefix, offset) != sk {
+	text, ok := strings.CutPrefix(sk, prefix)
+	offset, err := strconv.ParseUint(text, 16, 64)
+	if !ok || err != nil || prefix+digits(offset) != sk {
 		return 0, fmt.Errorf("%w: sort key %s…", store.ErrMalformed, prefix)
 	}
 	return offset, nil

@@ -51,21 +51,28 @@ func NewLog(client LogClient, table string, o *Options) *Log {
 // Limits are those of an item (400 KB), a transaction (100 actions, 4 MB), less the rest
 // of the items; the head of a channel whose id is too long for a key holds that id too.
 func (l *Log) Limits(key store.Key) store.Limits {
-	const labels = 256 // writer, region
-	head := headItem(key, &store.Head{Epoch: math.MaxUint64, Origin: math.MaxUint64,
-		Start: math.MaxUint64, Next: math.MaxUint64})
-	pk, _ := channelKey(key)
-	staged := messageItem(pk, &store.Message{Offset: math.MaxUint64, Lamport: math.MaxInt64})
-	staged[attrStaged] = binary(make([]byte, len(store.CommitID{})))
-	message := size(staged)
-	headRest := size(head) + labels
+	pk, hashed := channelKey(key)
+	head := emptyHead + len(pk) + len(escape(key.Namespace))
+	if hashed {
+		head += len(attrName) + len(key.Channel)
+	}
+	message := emptyMessage + len(pk)
 	return store.Limits{
 		Messages:     maxActions - 1,
-		HeadBytes:    maxItem - headRest,
+		HeadBytes:    maxItem - head,
 		MessageBytes: maxItem - message,
-		CommitBytes:  maxTransaction - headRest - (maxActions-1)*message,
+		CommitBytes:  maxTransaction - head - (maxActions-1)*message,
 	}
 }
+
+// What an item takes at most beside its names and what Limits are about.
+var (
+	emptyHead = size(headItem(store.Key{}, &store.Head{Epoch: math.MaxUint64, Origin: math.MaxUint64,
+		Start: math.MaxUint64, Next: math.MaxUint64})) - len("/") + writerAndRegion
+	emptyMessage = size(messageItem("", &store.Message{Offset: math.MaxUint64, Lamport: math.MaxInt64})) + stagedMark
+)
+
+const writerAndRegion = 256
 
 // Load implements store.Log with one Query for each MB.
 func (l *Log) Load(ctx context.Context, key store.Key, from uint64) (*store.Head, []store.Message, error) {

@@ -136,7 +136,7 @@ func (l Limits) Check(head Head, messages []Message) error {
 // may have happened, and may even happen later: a lost reply looks like a lost
 // request. Sending the same write again with the same CommitID is always safe.
 type Log interface {
-	// Limits returns what a commit to key can hold. It makes no request.
+	// Limits returns what a commit to key can hold, the same each time. It makes no request.
 	Limits(key Key) Limits
 
 	// Load returns the head of a channel and the messages at offsets from

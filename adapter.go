@@ -90,6 +90,7 @@ func New(b Backend, o *Options) (*Adapter, error) {
 	_, _ = rand.Read(id[:])
 	a.writer = opts.Writer + "-" + hex.EncodeToString(id[:])
 	a.work, a.stop = context.WithCancel(context.Background())
+	a.frames.clock = opts.Clock
 	a.hints.init(a, b.Hints)
 	return a, nil
 }
@@ -329,6 +330,7 @@ func (a *Adapter) Close(ctx context.Context) error {
 		ch.mu.Unlock()
 	}
 	a.hints.close()
+	a.frames.close()
 	a.stop()
 	a.runs.Wait()
 	return err

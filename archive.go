@@ -156,7 +156,7 @@ func (w *archiver) read(ctx context.Context, history offsets.Set, cut bool) erro
 			return w.fail("archive", "messages", err)
 		}
 		for _, m := range page {
-			if cut && record.Alone(m.Body) && (size >= segmentBytes || len(w.rows) >= segmentRows) {
+			if cut && record.Begins(m.Body) && (size >= segmentBytes || len(w.rows) >= segmentRows) {
 				next, w.seg.To = w.seg.To, m.Offset
 				break
 			}

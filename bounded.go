@@ -66,7 +66,7 @@ func (ch *channel) uploadMoved(ctx context.Context, d *draft) error {
 // archive. It stops at the first that it can't move, and returns what is wrong with it: the
 // start of the log would not pass that one.
 func (ch *channel) moveOldest(ctx context.Context, d *draft, below uint64, most int, large bool) error {
-	l := ch.a.log.Limits(ch.key)
+	l := ch.limits
 	oldest := d.oldest(below, min(most, l.Messages-len(d.messages)))
 	if len(oldest) == 0 {
 		return nil

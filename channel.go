@@ -53,6 +53,8 @@ type channel struct {
 	state *state                // valid when held
 	frame atomic.Pointer[frame] // of state, or nil
 
+	limits store.Limits // of the log
+
 	framed *list.Element // under the mu of the adapter's frames
 
 	mu       sync.Mutex
@@ -110,7 +112,8 @@ func newCommitID() (id store.CommitID) {
 }
 
 func newChannel(a *Adapter, id string) *channel {
-	return &channel{ref: a.ref(id), turn: make(chan struct{}, 1)}
+	r := a.ref(id)
+	return &channel{ref: r, turn: make(chan struct{}, 1), limits: a.log.Limits(r.key)}
 }
 
 // lost returns the error of operations on a channel that must be loaded first, or nil.
@@ -141,7 +144,7 @@ func (ch *channel) accept(s *saved, u *update, waiter chan<- error) error {
 	}
 	if u != nil {
 		b.updates, b.messages = []update{*u}, len(u.append)
-		inline := ch.a.inline(ch.a.log.Limits(ch.key))
+		inline := ch.a.inline(ch.limits)
 		for _, m := range u.append {
 			b.bytes += int64(m.size())
 			b.stored += m.stored(inline)
@@ -191,7 +194,7 @@ func (ch *channel) accept(s *saved, u *update, waiter chan<- error) error {
 
 // fits refuses what can't be stored: an id that leaves no room in its item.
 func (ch *channel) fits(b *batch) error {
-	l := ch.a.log.Limits(ch.key)
+	l := ch.limits
 	for _, u := range b.updates {
 		for i, m := range u.append {
 			if len(m.info.id)+record.MaxValueRef > l.MessageBytes {
@@ -229,7 +232,7 @@ func (ch *channel) enqueue(b *batch) {
 }
 
 func (ch *channel) merge(into, b *batch) bool {
-	l := ch.a.log.Limits(ch.key)
+	l := ch.limits
 	bytes := into.bytes + b.bytes
 	if into.snapshot != nil && b.snapshot != nil {
 		bytes -= into.snapshot.bytes // the newer one replaces it
@@ -508,6 +511,7 @@ func (ch *channel) commit(ctx context.Context, b *batch) error {
 func (ch *channel) done(b *batch) {
 	if len(ch.queue) > 0 && ch.queue[0] == b {
 		ch.a.pending.Add(-b.bytes)
+		ch.queue[0] = nil // the array stays
 		ch.queue = ch.queue[1:]
 		tell(b, nil)
 	}
@@ -550,7 +554,7 @@ func (ch *channel) draft(ctx context.Context, b *batch, large bool) (*draft, err
 
 // newDraft returns a draft that changes nothing yet. The turn is held.
 func (ch *channel) newDraft() *draft {
-	return newDraft(ch.a, ch.a.log.Limits(ch.key), ch.state, ch.frame.Load())
+	return newDraft(ch.a, ch.limits, ch.state, ch.frame.Load())
 }
 
 // send commits a draft: first what goes to the archive, then what passes one commit, then
@@ -570,7 +574,7 @@ func (ch *channel) send(ctx context.Context, d *draft, b *batch) error {
 		draft:    d,
 		batch:    b,
 	}
-	if len(at.head.Body) > ch.a.log.Limits(ch.key).HeadBytes {
+	if len(at.head.Body) > ch.limits.HeadBytes {
 		ch.discard(d.uploaded...)
 		return ch.fail("commit", "head", sds.ErrTooLarge)
 	}
@@ -618,7 +622,7 @@ func (ch *channel) resolve(ctx context.Context) error {
 // stage writes messages that pass the limits of one commit before it, where no reader
 // looks until the head takes them in.
 func (ch *channel) stage(ctx context.Context, d *draft) error {
-	l := ch.a.log.Limits(ch.key)
+	l := ch.limits
 	limit := l.CommitBytes - headRoom - d.inline
 	if total, n := fit(d.messages, math.MaxInt, l.Messages); n == len(d.messages) && total <= limit {
 		return nil

@@ -302,7 +302,7 @@ func (s *shelf) again(t *testing.T, id string, offset uint64) (term record.Term)
 			t.Fatal(err)
 		}
 		term = record.NewTerm(offset, id, sha256.Sum256(plain))
-		m.Offset, m.Body = offset, record.Message(offset, term, nil, packed)
+		m.Offset, m.Body = offset, record.Message(term, packed)
 		all[offset] = m
 	})
 	return term

@@ -331,7 +331,7 @@ func (c *checker) checkSnapshot(ctx context.Context) error {
 	if v := c.rec.Value; v != nil {
 		c.use(v)
 	}
-	_, skeleton, err := c.opener().snapshot(ctx, "check", c.head, c.rec)
+	_, _, err := c.opener().snapshot(ctx, "check", c.rec)
 	switch {
 	case errors.Is(err, store.ErrMalformed):
 		c.found.broken("snapshot", fmt.Errorf("%w: %w", sds.ErrCorrupt, err))
@@ -343,7 +343,7 @@ func (c *checker) checkSnapshot(ctx context.Context) error {
 		return err
 	}
 	c.kept = map[uint64]bool{}
-	for _, o := range skeleton.Offsets {
+	for _, o := range c.rec.Messages {
 		c.kept[o] = true
 	}
 	return nil

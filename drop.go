@@ -31,7 +31,7 @@ func (ch *channel) drop(ctx context.Context) error {
 		if err := ch.forgetBuffered(ctx, st); err != nil {
 			return err
 		}
-		if err := ch.send(ctx, dropped(ch.a, ch.a.log.Limits(ch.key), st), nil); err != nil {
+		if err := ch.send(ctx, dropped(ch.a, ch.limits, st), nil); err != nil {
 			return err
 		}
 		origin = ch.state.head.Origin
@@ -71,7 +71,7 @@ func (ch *channel) forgetBuffered(ctx context.Context, st *state) error {
 		err = contract(err)
 	} else {
 		var encoded []byte
-		if encoded, _, err = ch.opener().snapshot(ctx, "drop", head, rec); err == nil {
+		if encoded, _, err = ch.opener().snapshot(ctx, "drop", rec); err == nil {
 			err = meta.UnmarshalBinary(encoded)
 		}
 	}

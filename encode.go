@@ -44,6 +44,9 @@ func (a *Adapter) snapshot(meta []byte) (*saved, error) {
 	if err != nil {
 		return nil, fmt.Errorf("snapshot: %w", err)
 	}
+	if len(spans) > record.MaxBuffered {
+		return nil, fmt.Errorf("snapshot: %w: %d messages in its buffers, use at most %d", sds.ErrTooLarge, len(spans), record.MaxBuffered)
+	}
 	s := &saved{bytes: int64(len(meta)), messages: make([]*message, len(spans))}
 	sums := make([]record.Sum, len(spans))
 	pos := 0

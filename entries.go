@@ -16,13 +16,13 @@ type entry struct {
 	offset uint64
 	id     idHash
 	term   record.Term
-	packed uint32 // bytes
+	packed uint32 // bytes, below 2^30
 	live   bool   // it is history
 	kept   bool   // it is in the snapshot
 }
 
 // entries are a channel's needed messages. An open channel has one for each message of its history, so
-// they lie densely, 64 bytes each, beside two tables that find them: a map of each kind would take
+// they lie densely, 52 bytes each, beside two tables that find them: a map of each kind would take
 // three times as much.
 type entries struct {
 	rows      []row
@@ -30,9 +30,35 @@ type entries struct {
 	byID      index // what is history
 }
 
+// row is an entry without the gaps that alignment would leave.
 type row struct {
-	content idHash
-	entry
+	content, id idHash
+	term        record.Term
+	offset      [2]uint32 // high, low
+	rest        uint32    // packed, and the bits below
+}
+
+const (
+	liveBit = 1 << 31
+	keptBit = 1 << 30
+)
+
+func newRow(content idHash, e entry) row {
+	r := row{content, e.id, e.term, [2]uint32{uint32(e.offset >> 32), uint32(e.offset)}, e.packed} //nolint:gosec // split
+	if e.live {
+		r.rest |= liveBit
+	}
+	if e.kept {
+		r.rest |= keptBit
+	}
+	return r
+}
+
+func (r *row) live() bool { return r.rest&liveBit != 0 }
+
+func (r *row) entry() entry {
+	return entry{uint64(r.offset[0])<<32 | uint64(r.offset[1]), r.id, r.term,
+		r.rest &^ (liveBit | keptBit), r.live(), r.rest&keptBit != 0}
 }
 
 func newEntries() entries {
@@ -48,7 +74,7 @@ func (t *entries) find(content idHash) (entry, bool) {
 	if !ok {
 		return entry{}, false
 	}
-	return t.rows[i].entry, true
+	return t.rows[i].entry(), true
 }
 
 // history returns the bytes of the message that is history under an id.
@@ -67,13 +93,13 @@ func (t *entries) put(content idHash, e entry) {
 	if !ok {
 		i = len(t.rows)
 		t.grow()
-		t.rows = append(t.rows, row{content, e})
+		t.rows = append(t.rows, newRow(content, e))
 		t.byContent.add(t.rows, i)
 	} else {
-		if t.rows[i].live {
+		if t.rows[i].live() {
 			t.byID.remove(t.rows, i)
 		}
-		t.rows[i].entry = e
+		t.rows[i] = newRow(content, e)
 	}
 	if e.live {
 		t.byID.add(t.rows, i)
@@ -92,7 +118,7 @@ func (t *entries) remove(content idHash) {
 		t.unlist(last)
 		t.rows[i] = t.rows[last]
 		t.byContent.add(t.rows, i)
-		if t.rows[i].live {
+		if t.rows[i].live() {
 			t.byID.add(t.rows, i)
 		}
 	}
@@ -104,15 +130,15 @@ func (t *entries) remove(content idHash) {
 
 func (t *entries) unlist(i int) {
 	t.byContent.remove(t.rows, i)
-	if t.rows[i].live {
+	if t.rows[i].live() {
 		t.byID.remove(t.rows, i)
 	}
 }
 
-// grow makes room for a row: by an eighth, for there may be thousands of channels.
+// grow makes room for a row: by a sixteenth, for there may be thousands of channels.
 func (t *entries) grow() {
 	if n := len(t.rows); n == cap(t.rows) {
-		t.resize(n + max(8, n/8))
+		t.resize(n + max(8, n/16))
 	}
 }
 
@@ -123,7 +149,7 @@ func (t *entries) resize(room int) {
 	t.byID.reset(room)
 	for i := range t.rows {
 		t.byContent.add(t.rows, i)
-		if t.rows[i].live {
+		if t.rows[i].live() {
 			t.byID.add(t.rows, i)
 		}
 	}

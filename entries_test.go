@@ -15,7 +15,8 @@ func TestEntriesAreAMap(t *testing.T) {
 			return idHash{0: rapid.SampledFrom([]byte{0, 1, 7, 15, 255}).Draw(t, "home"), 11: rapid.Byte().Draw(t, "rest")}
 		})
 		put := func(t *rapid.T) {
-			content, e := hash.Draw(t, "content"), entry{offset: rapid.Uint64().Draw(t, "offset"), id: hash.Draw(t, "id")}
+			content, e := hash.Draw(t, "content"), entry{offset: rapid.Uint64().Draw(t, "offset"), id: hash.Draw(t, "id"),
+				packed: rapid.Uint32Max(1<<30-1).Draw(t, "packed"), kept: rapid.Bool().Draw(t, "kept")}
 			if _, ok := live[e.id]; !ok {
 				e.live = rapid.Bool().Draw(t, "live")
 			}
@@ -53,7 +54,7 @@ func TestEntriesAreAMap(t *testing.T) {
 			"": func(t *rapid.T) {
 				all := map[idHash]entry{}
 				for _, r := range got.rows {
-					all[r.content] = r.entry
+					all[r.content] = r.entry()
 				}
 				if !maps.Equal(all, want) || len(got.rows) != len(want) {
 					t.Fatalf("%d rows of %d", len(got.rows), len(want))

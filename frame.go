@@ -6,72 +6,104 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
+
+	"github.com/sdsaws/sdsaws/sds"
 )
 
-// frame is the latest group of a log: its messages, as those are that the next one is packed
-// against. It doesn't change.
+// frame is the latest group of a log, as far as the next message is packed against it. It doesn't
+// change.
 type frame struct {
 	start   uint64
-	size    int64             // bytes
-	latest  []framed          // messages, the newest last
-	senders map[string]framed // the latest of each sender
+	size    int64             // bytes that it keeps
+	last    framed            // the latest one with much to repeat, whole
+	senders map[string]framed // the latest such of each sender
+	latest  []framed          // the latest messages, the newest last: their envelopes
 }
 
 type framed struct {
 	offset uint64
-	plain  []byte
+	bytes  []byte
 }
 
-// latestKept is how many messages a snapshot is packed against.
-const latestKept = 4
+const (
+	// latestKept is how many messages a snapshot is packed against that it doesn't hold.
+	latestKept = 4
+
+	// smallPlain is the size up to which messages and skeletons are packed by themselves. They fit a
+	// write unit anyway, and to prepare for a dictionary takes longer than all the rest of a commit.
+	smallPlain = 512
+)
 
 func newFrame(start uint64) *frame { return &frame{start: start} }
 
 // with returns the frame with one more message.
 func (f *frame) with(offset uint64, sender string, plain []byte) *frame {
-	m := framed{offset, bytes.Clone(plain)}
-	latest := append(slices.Clip(f.latest), m)
-	g := &frame{f.start, f.size + int64(len(plain)), latest[max(0, len(latest)-latestKept):], maps.Clone(f.senders)}
-	if g.senders == nil {
-		g.senders = map[string]framed{}
+	latest := append(slices.Clip(f.latest), framed{offset, sds.Envelope(plain)})
+	g := *f
+	g.latest = latest[max(0, len(latest)-latestKept):]
+	if len(plain) > smallPlain {
+		g.last = framed{offset, bytes.Clone(plain)}
+		g.senders = maps.Clone(f.senders)
+		if g.senders == nil {
+			g.senders = map[string]framed{}
+		}
+		g.senders[sender] = g.last
 	}
-	g.senders[sender] = m
-	return g
+	g.size = g.held()
+	return &g
 }
 
-// against returns what a message of a sender is packed against: its latest one, which has
-// nearly the same bloom filter, and the latest of all, which has nearly the same causal history.
+// held returns the bytes of the messages that the frame keeps.
+func (f *frame) held() (size int64) {
+	for _, m := range f.latest {
+		size += int64(len(m.bytes))
+	}
+	for _, m := range f.senders {
+		size += int64(len(m.bytes))
+	}
+	return size
+}
+
+// against returns what a message of a sender is packed against: the sender's latest one, which has
+// nearly the same bloom filter, and the envelope of the latest of all, which has nearly the same
+// causal history.
 func (f *frame) against(sender string) (offsets []uint64, dictionary []byte) {
-	if f == nil {
+	if f == nil || f.senders == nil {
 		return nil, nil
 	}
-	last := f.latest[len(f.latest)-1]
-	if own, ok := f.senders[sender]; ok && own.offset != last.offset {
-		return join(own, last)
+	whole, ok := f.senders[sender]
+	if !ok {
+		whole = f.last
 	}
-	return join(last)
-}
-
-// recent returns what a snapshot is packed against: it names many of the latest messages' ids.
-func (f *frame) recent() ([]uint64, []byte) { return join(f.latest...) }
-
-func join(messages ...framed) (offsets []uint64, dictionary []byte) {
-	for _, m := range messages {
-		offsets = append(offsets, m.offset)
-		dictionary = append(dictionary, m.plain...)
+	offsets, dictionary = []uint64{whole.offset}, whole.bytes
+	if last := f.latest[len(f.latest)-1]; last.offset != whole.offset {
+		offsets = append(offsets, last.offset)
+		dictionary = slices.Concat(dictionary, last.bytes)
 	}
 	return offsets, dictionary
 }
 
-// maxFrames bounds the bytes of messages in frames, over all channels of an adapter.
-const maxFrames = 64 << 20
+const (
+	maxFrames = 64 << 20    // bytes of messages in frames, over all channels of an adapter
+	frameIdle = time.Minute // after which a channel loses its frame
+)
 
 // frames are the channels that have a frame, the least recently used first. What has none
 // begins a new group with its next message.
 type frames struct {
-	mu    sync.Mutex // protects what follows
-	order list.List  // of *channel
-	size  int64
+	clock Clock
+
+	mu     sync.Mutex // protects what follows
+	order  list.List  // of *frameUse
+	size   int64
+	timer  Timer // to drop those of idle channels; nil: there are none
+	closed bool
+}
+
+type frameUse struct {
+	ch *channel
+	at time.Time
 }
 
 // keepFrame sets the channel's frame; nil: it has none. Others lose theirs when all
@@ -81,15 +113,21 @@ func (ch *channel) keepFrame(f *frame) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	all.drop(ch)
-	if f == nil {
+	if f == nil || all.closed {
 		return
 	}
 	ch.frame.Store(f)
 	all.size += f.size
-	ch.framed = all.order.PushBack(ch)
+	ch.framed = all.order.PushBack(&frameUse{ch, all.clock.Now()})
 	for all.size > maxFrames {
-		all.drop(all.order.Front().Value.(*channel)) //nolint:forcetypeassert // only channels are there
+		all.drop(all.oldest().ch)
 	}
+	all.arm()
+}
+
+// oldest returns the least recently used; there is one. mu is held.
+func (a *frames) oldest() *frameUse {
+	return a.order.Front().Value.(*frameUse) //nolint:forcetypeassert // nothing else is there
 }
 
 // drop takes a channel's frame away. mu is held.
@@ -97,5 +135,32 @@ func (a *frames) drop(ch *channel) {
 	if old := ch.frame.Swap(nil); old != nil {
 		a.size -= old.size
 		a.order.Remove(ch.framed)
+	}
+}
+
+// arm sets the timer, when there is something to drop. mu is held.
+func (a *frames) arm() {
+	if a.timer == nil && a.order.Len() > 0 && !a.closed {
+		idle := a.clock.Now().Sub(a.oldest().at)
+		a.timer = a.clock.AfterFunc(max(0, frameIdle-idle), a.dropIdle)
+	}
+}
+
+func (a *frames) dropIdle() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.timer = nil
+	for now := a.clock.Now(); a.order.Len() > 0 && now.Sub(a.oldest().at) >= frameIdle; {
+		a.drop(a.oldest().ch)
+	}
+	a.arm()
+}
+
+func (a *frames) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closed = true
+	if a.timer != nil {
+		a.timer.Stop()
 	}
 }

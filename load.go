@@ -121,18 +121,18 @@ func (ch *channel) verify(ctx context.Context, v view) (*state, sds.EncodedChann
 	for _, offset := range slices.Sorted(maps.Keys(v.messages)) {
 		m := v.messages[offset]
 		o.add(m)
-		if record.Alone(m.Body) {
+		if record.Begins(m.Body) {
 			st.groups = append(st.groups, offset)
 		}
 	}
 	if err := o.prefetch(ctx, rec.Live); err != nil {
 		return nil, none, err
 	}
-	meta, skeleton, err := o.snapshot(ctx, "load", v.head, rec)
+	meta, literals, err := o.snapshot(ctx, "load", rec)
 	if err != nil {
 		return nil, none, err
 	}
-	st.snapshot = snapshot{literals: skeleton.Literals, sum: cmp.Or(rec.Sum, initialSum), value: rec.Value, offsets: skeleton.Offsets}
+	st.snapshot = snapshot{literals: literals, sum: cmp.Or(rec.Sum, initialSum), value: rec.Value}
 	messages, err := ch.verifyMessages(ctx, st, o)
 	if err != nil {
 		return nil, none, err
@@ -185,7 +185,7 @@ func (ch *channel) verifyMessages(ctx context.Context, st *state, o *opener) ([]
 			return nil, err
 		}
 	}
-	for _, offset := range st.snapshot.offsets {
+	for _, offset := range st.record.Messages {
 		content, err := need(offset, false)
 		if err != nil {
 			return nil, err
@@ -194,6 +194,7 @@ func (ch *channel) verifyMessages(ctx context.Context, st *state, o *opener) ([]
 		e.kept = true
 		st.needed.put(content, e)
 		st.snapshot.messages = append(st.snapshot.messages, content)
+		st.snapshot.envelopes = append(st.snapshot.envelopes, sds.Envelope(o.plain[offset].bytes))
 	}
 	if digest != st.record.Digest {
 		return nil, ch.fail("load", "digest", fmt.Errorf(

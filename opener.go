@@ -32,7 +32,7 @@ func (r ref) opener() *opener {
 
 // add takes note of a message. The latest group ends where another begins.
 func (o *opener) add(m store.Message) {
-	if record.Alone(m.Body) && !o.keep {
+	if record.Begins(m.Body) && !o.keep {
 		clear(o.items)
 		clear(o.plain)
 	}
@@ -82,7 +82,7 @@ func (o *opener) open(ctx context.Context, offset uint64) ([]byte, record.Term, 
 	if err := o.have(ctx, against); err != nil {
 		return nil, record.Term{}, err
 	}
-	dictionary, err := o.dictionary(ctx, against)
+	dictionary, err := o.dictionary(ctx, against, true)
 	if err != nil {
 		return nil, record.Term{}, err
 	}
@@ -98,13 +98,17 @@ func (o *opener) open(ctx context.Context, offset uint64) ([]byte, record.Term, 
 	return plain, term, nil
 }
 
-// dictionary returns the bytes of the messages at these offsets, one after the other.
-func (o *opener) dictionary(ctx context.Context, against []uint64) ([]byte, error) {
+// dictionary returns what something is packed against: the bytes of the first of these messages, when
+// it is packed against that one whole, and the envelopes of the others, one after the other.
+func (o *opener) dictionary(ctx context.Context, against []uint64, whole bool) ([]byte, error) {
 	var b []byte
-	for _, d := range against {
+	for i, d := range against {
 		plain, _, err := o.open(ctx, d)
 		if err != nil {
 			return nil, err
+		}
+		if i > 0 || !whole {
+			plain = sds.Envelope(plain)
 		}
 		b = append(b, plain...)
 	}
@@ -151,10 +155,10 @@ func (o *opener) have(ctx context.Context, offsets []uint64) error {
 	return o.fetch(ctx, missing...)
 }
 
-// skeleton returns the skeleton of a head's snapshot.
-func (o *opener) skeleton(ctx context.Context, op string, head *store.Head, rec *record.Head) (*record.Skeleton, error) {
+// skeleton returns what lies between the messages of a head's snapshot.
+func (o *opener) skeleton(ctx context.Context, op string, rec *record.Head) ([][]byte, error) {
 	if rec.Sum == (record.Sum{}) {
-		return &record.Skeleton{Literals: [][]byte{initialMeta}}, nil
+		return [][]byte{initialMeta}, nil
 	}
 	packed := rec.Snapshot
 	if rec.Value != nil {
@@ -163,41 +167,43 @@ func (o *opener) skeleton(ctx context.Context, op string, head *store.Head, rec 
 			return nil, o.fail(op, "snapshot", err)
 		}
 	}
-	if err := o.have(ctx, rec.Against); err != nil {
-		return nil, err
+	var dictionary []byte
+	if rec.Envelopes {
+		against := rec.Dictionary()
+		if err := o.have(ctx, against); err != nil {
+			return nil, err
+		}
+		var err error
+		if dictionary, err = o.dictionary(ctx, against, false); err != nil {
+			return nil, err
+		}
 	}
-	dictionary, err := o.dictionary(ctx, rec.Against)
-	if err != nil {
-		return nil, err
-	}
-	s, err := o.a.codec.OpenSkeleton(packed, head.Next, dictionary)
+	literals, err := o.a.codec.OpenSkeleton(packed, len(rec.Messages), dictionary)
 	if err != nil {
 		return nil, o.fail(op, "snapshot", contract(err))
 	}
-	return s, nil
+	return literals, nil
 }
 
-// snapshot returns a head's snapshot, encoded as it was handed over, and its skeleton.
-func (o *opener) snapshot(
-	ctx context.Context, op string, head *store.Head, rec *record.Head,
-) ([]byte, *record.Skeleton, error) {
-	s, err := o.skeleton(ctx, op, head, rec)
-	if err != nil {
+// snapshot returns a head's snapshot, encoded as it was handed over, and what lies between its
+// messages.
+func (o *opener) snapshot(ctx context.Context, op string, rec *record.Head) (meta []byte, literals [][]byte, err error) {
+	if err := o.have(ctx, rec.Messages); err != nil {
 		return nil, nil, err
 	}
-	if err := o.have(ctx, s.Offsets); err != nil {
+	if literals, err = o.skeleton(ctx, op, rec); err != nil {
 		return nil, nil, err
 	}
-	messages := make([][]byte, len(s.Offsets))
-	sums := make([]record.Sum, len(s.Offsets))
-	for i, at := range s.Offsets {
+	messages := make([][]byte, len(rec.Messages))
+	sums := make([]record.Sum, len(rec.Messages))
+	for i, at := range rec.Messages {
 		if messages[i], _, err = o.open(ctx, at); err != nil {
 			return nil, nil, err
 		}
 		sums[i] = sha256.Sum256(messages[i])
 	}
-	meta, err := s.Join(messages)
-	if err == nil && rec.Sum != (record.Sum{}) && record.SnapshotSum(s.Literals, sums) != rec.Sum {
+	meta, err = record.Join(literals, messages)
+	if err == nil && rec.Sum != (record.Sum{}) && record.SnapshotSum(literals, sums) != rec.Sum {
 		err = record.ErrCorrupt
 	}
 	if err == nil {
@@ -206,5 +212,5 @@ func (o *opener) snapshot(
 	if err != nil {
 		return nil, nil, o.fail(op, "snapshot", contract(err))
 	}
-	return meta, s, nil
+	return meta, literals, nil
 }

@@ -59,8 +59,7 @@ type Options struct {
 	// group is compressed by itself, the others against earlier ones of it. Larger groups cost
 	// less; but a damaged item can make those behind it in its group unreadable, so that it takes up
 	// to as many messages with it, and a needed message keeps its whole group in the log. 1: each by
-	// itself, and snapshots against a single message. From 1 to 64, default 16: docs/design.md,
-	// section 6, weighs it.
+	// itself. From 1 to 64, default 16: docs/design.md, section 6, weighs it.
 	GroupSize int
 
 	// When enough of the evicted history lies below the start of the log, it goes into a

@@ -1,10 +1,12 @@
 package sdsaws
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
 	"github.com/sdsaws/sdsaws/internal/record"
+	"github.com/sdsaws/sdsaws/sds"
 	"github.com/sdsaws/sdsaws/store"
 )
 
@@ -13,8 +15,8 @@ type state struct {
 	head     store.Head // without its body
 	snapshot snapshot
 	needed   entries
-	groups   []uint64          // where groups begin, from the head's start on, ascending
-	record   record.Head       // the sets, the digest
+	groups   []uint64    // where groups begin, from the head's start on, ascending
+	record   record.Head // the sets, the digest
 
 	// looked is the start at which it was last looked how far others have archived.
 	looked uint64
@@ -26,12 +28,12 @@ type state struct {
 
 // snapshot is a ChannelMeta, split: what lies between its messages, and which those are.
 type snapshot struct {
-	literals [][]byte
-	messages []idHash // of their bytes
-	sum      record.Sum
+	literals  [][]byte
+	messages  []idHash // of their bytes
+	envelopes [][]byte // of the messages
+	sum       record.Sum
 
-	value   *record.Value // where the skeleton is, when that is in the archive
-	offsets []uint64      // that it has then
+	value *record.Value // where the skeleton is, when that is in the archive
 }
 
 // none reports whether it is that of a channel without one.
@@ -187,10 +189,11 @@ func (d *draft) save(s *saved) error {
 	}
 	d.dirty = true
 	old := d.snapshot.messages
-	d.snapshot = snapshot{literals: s.literals, sum: s.sum, messages: make([]idHash, len(s.messages))}
+	d.snapshot = snapshot{literals: compact(s.literals), sum: s.sum, messages: make([]idHash, len(s.messages)),
+		envelopes: make([][]byte, len(s.messages))}
 	now := make(map[idHash]bool, len(s.messages))
 	for i, m := range s.messages {
-		d.snapshot.messages[i] = m.content
+		d.snapshot.messages[i], d.snapshot.envelopes[i] = m.content, sds.Envelope(m.plain)
 		now[m.content] = true
 		e, ok := d.find(m.content)
 		if !ok {
@@ -212,6 +215,16 @@ func (d *draft) save(s *saved) error {
 		}
 	}
 	return nil
+}
+
+// compact returns a copy that shares nothing with what the parts were cut from.
+func compact(parts [][]byte) [][]byte {
+	b := bytes.Join(parts, nil)
+	all := make([][]byte, len(parts))
+	for i, p := range parts {
+		all[i], b = b[:len(p):len(p)], b[len(p):]
+	}
+	return all
 }
 
 // append makes m history. What is history with the same bytes stays; with other bytes it is
@@ -294,32 +307,38 @@ func (d *draft) write(m *message) (entry, error) {
 	}
 	info := m.info
 	e := entry{offset: d.next, id: info.hash, term: record.NewTerm(d.next, info.id, m.sum)}
-	against, dictionary := d.open().against(info.sender)
+	f := d.open()
+	var against []uint64
+	var dictionary []byte
+	if len(m.plain) > smallPlain {
+		against, dictionary = f.against(info.sender)
+	}
 	packed, err := d.a.pack(m.plain, dictionary)
 	if err != nil {
 		return e, err
 	}
 	limit := min(d.inline, d.limits.MessageBytes-len(info.id)-record.MessageSize(nil))
 	if len(packed) > limit && len(against) > 0 {
-		against = nil
+		f = nil
 		if packed, err = d.a.pack(m.plain, nil); err != nil {
 			return e, err
 		}
 	}
 	e.packed = uint32(len(packed)) //nolint:gosec // MaxPlain and some bytes at most
 	stored := store.Message{Offset: e.offset, ID: info.id, Lamport: info.lamport}
+	if len(packed) > limit || f == nil {
+		d.groups = append(slices.Clip(d.groups), e.offset)
+	}
 	switch {
 	case len(packed) > limit:
 		d.large = append(d.large, large{len(d.messages), e.term, packed})
-		d.groups = append(slices.Clip(d.groups), e.offset)
 		d.frame = nil // nothing is packed against what is in the archive
-	case len(against) == 0:
-		d.groups = append(slices.Clip(d.groups), e.offset)
-		d.frame = newFrame(e.offset)
-		fallthrough
+	case f == nil:
+		stored.Body = record.Message(e.term, packed)
+		d.frame = newFrame(e.offset).with(e.offset, info.sender, m.plain)
 	default:
-		stored.Body = record.Message(e.offset, e.term, against, packed)
-		d.frame = d.frame.with(e.offset, info.sender, m.plain)
+		stored.Body = record.Delta(e.offset, e.term, against, packed)
+		d.frame = f.with(e.offset, info.sender, m.plain)
 	}
 	d.messages = append(d.messages, stored)
 	d.next++
@@ -377,26 +396,28 @@ func (d *draft) oldest(below uint64, most int) []uint64 {
 // pack encodes the snapshot. What is too large for the head is left in d.skeleton.
 func (d *draft) pack() error {
 	s, r := &d.snapshot, &d.record
-	r.Snapshot, r.Against, r.Value, r.Sum = nil, nil, nil, record.Sum{}
+	r.Snapshot, r.Value, r.Messages, r.Envelopes, r.Against, r.Sum = nil, nil, nil, false, nil, record.Sum{}
 	if s.none() {
 		return nil
 	}
 	r.Sum = s.sum
-	offsets := make([]uint64, len(s.messages))
+	r.Messages = make([]uint64, len(s.messages))
+	envelopes := make(map[uint64][]byte, len(s.messages))
 	for i, c := range s.messages {
 		e, _ := d.find(c)
-		offsets[i] = e.offset
+		r.Messages[i] = e.offset
+		envelopes[e.offset] = s.envelopes[i]
 	}
-	if s.value != nil && slices.Equal(offsets, s.offsets) {
-		r.Value = s.value
+	if r.Value = s.value; r.Value != nil {
 		return nil
 	}
-	s.value, s.offsets = nil, offsets
-	plain := (&record.Skeleton{Literals: s.literals, Offsets: offsets}).Append(nil)
-	against, dictionary := d.recent()
-	packed, err := d.a.pack(plain, dictionary)
-	if err == nil && len(packed) > d.inline && len(against) > 0 {
-		against = nil
+	plain := record.Skeleton(s.literals)
+	if len(plain) > smallPlain {
+		d.againstLatest(envelopes)
+	}
+	packed, err := d.a.pack(plain, d.dictionary(envelopes))
+	if err == nil && len(packed) > d.inline && r.Envelopes {
+		r.Envelopes, r.Against = false, nil
 		packed, err = d.a.pack(plain, nil)
 	}
 	if err != nil {
@@ -406,16 +427,31 @@ func (d *draft) pack() error {
 		d.skeleton = packed
 		return nil
 	}
-	r.Snapshot, r.Against = packed, against
+	r.Snapshot = packed
 	return nil
 }
 
-// recent returns what a snapshot can be packed against.
-func (d *draft) recent() ([]uint64, []byte) {
+// againstLatest has the snapshot packed against envelopes, those of the latest messages too: it names
+// many of their ids.
+func (d *draft) againstLatest(envelopes map[uint64][]byte) {
 	if f := d.frame; f != nil && f.start >= d.base.head.Start {
-		return f.recent()
+		for _, m := range f.latest {
+			if _, ok := envelopes[m.offset]; !ok {
+				envelopes[m.offset] = m.bytes
+				d.record.Against = append(d.record.Against, m.offset)
+			}
+		}
 	}
-	return nil, nil
+	d.record.Envelopes = len(envelopes) > 0
+}
+
+func (d *draft) dictionary(envelopes map[uint64][]byte) (b []byte) {
+	if d.record.Envelopes {
+		for _, o := range d.record.Dictionary() {
+			b = append(b, envelopes[o]...)
+		}
+	}
+	return b
 }
 
 // start returns the lowest offset that the drafted head needs.

@@ -46,3 +46,23 @@ func addSpan(all []Span, o once) []Span {
 	}
 	return append(all, Span{o.at, o.at + len(o.value)})
 }
+
+// Envelope returns the fields of an encoded message other than its content and its bloom filter, as
+// they are encoded; nothing when it isn't well-formed. It fails for nothing else.
+func Envelope(message []byte) []byte {
+	var kept []byte
+	r := fields{b: message}
+	for at := 0; ; at = r.pos {
+		f, ok := r.next()
+		if !ok {
+			break
+		}
+		if f.wire != wireBytes || f.number != 5 && f.number != 6 {
+			kept = append(kept, message[at:r.pos]...)
+		}
+	}
+	if r.bad {
+		return nil
+	}
+	return kept
+}

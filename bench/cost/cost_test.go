@@ -34,10 +34,10 @@ func TestCost(t *testing.T) {
 		// default, which is meant to be near to it, there are 0.2 to 2.4 % more.
 		plain, zstd int
 	}{
-		{trace: "small", commits: 4_200, plain: 39_407, zstd: 9_015},
-		{trace: "evict", commits: 9_700, plain: 86_015, zstd: 32_946},
-		{trace: "group", commits: 8_300, plain: 756_547, zstd: 32_059, large: true},
-		{trace: "long", commits: 12_700, plain: 576_991, zstd: 81_951, large: true},
+		{trace: "small", commits: 3_200, plain: 39_407, zstd: 9_015},
+		{trace: "evict", commits: 7_200, plain: 86_015, zstd: 32_946},
+		{trace: "group", commits: 6_200, plain: 756_547, zstd: 32_059, large: true},
+		{trace: "long", commits: 11_700, plain: 576_991, zstd: 81_951, large: true},
 		{trace: "large", commits: 300, plain: 49_574, zstd: 14_101, large: true},
 	} {
 		t.Run(c.trace, func(t *testing.T) {

@@ -123,6 +123,29 @@ func (s *Set) Between(from, to uint64) Set {
 	return part
 }
 
+// Minus returns the offsets of the set that are not in other.
+func (s *Set) Minus(other *Set) Set {
+	var rest Set
+	cuts := other.spans
+	for _, v := range s.spans {
+		for v.from < v.to {
+			for len(cuts) > 0 && cuts[0].to <= v.from {
+				cuts = cuts[1:]
+			}
+			cut := span{v.to, v.to}
+			if len(cuts) > 0 && cuts[0].from < v.to {
+				cut = cuts[0]
+			}
+			if v.from < cut.from {
+				rest.spans = append(rest.spans, span{v.from, cut.from})
+				rest.n += int(cut.from - v.from) //nolint:gosec // not above s.n
+			}
+			v.from = cut.to
+		}
+	}
+	return rest
+}
+
 // ErrEncoding says that bytes are not an encoded set.
 var ErrEncoding = errors.New("not an encoded set of offsets")
 

@@ -43,6 +43,18 @@ func TestSetIsASet(t *testing.T) {
 		if got := slices.Collect(part.All()); !slices.Equal(got, within) || part.Len() != len(within) {
 			t.Fatalf("between %d and %d: %v (%d), want %v", from, to, got, part.Len(), within)
 		}
+		var other Set
+		for range rapid.IntRange(0, 20).Draw(t, "other's") {
+			other.Add(rapid.Uint64Range(0, 41).Draw(t, "other"))
+		}
+		minus := s.Minus(&other)
+		without := slices.DeleteFunc(slices.Clone(want), other.Contains)
+		if !slices.Equal(slices.Collect(minus.All()), without) || minus.Len() != len(without) {
+			t.Fatalf("minus %v: %v (%d), want %v", other, minus, minus.Len(), without)
+		}
+		if apart := s.Minus(&s); !slices.Equal(s.Minus(&other).spans, minus.spans) || apart.Len() > 0 {
+			t.Fatalf("minus itself: %v", apart)
+		}
 		c := s.Clone()
 		back, err := Decode(s.Append(nil), 1000)
 		if err != nil || !slices.Equal(slices.Collect(back.All()), want) || back.Len() != len(want) {

@@ -5,6 +5,7 @@
 package record
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -90,20 +91,37 @@ func (c *Codec) Pack(plain, dictionary []byte) ([]byte, error) {
 		kind = 1
 	}
 	e, err := c.encoder(kind)
-	if err == nil && kind == 1 {
-		err = e.ResetWithOptions(nil, zstd.WithEncoderDictRaw(dictionaryID, dictionary))
-	}
 	if err != nil {
 		return nil, err
 	}
 	b := binary.AppendUvarint(make([]byte, 0, len(plain)/8+64), uint64(len(plain)))
-	b = e.EncodeAll(plain, b)
+	if kind == 0 {
+		b = e.EncodeAll(plain, b)
+	} else if b, err = against(e, dictionary, plain, b); err != nil {
+		return nil, err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.encoders[kind]) < maxIdle {
 		c.encoders[kind] = append(c.encoders[kind], e)
 	}
 	return b, nil
+}
+
+// against appends plain compressed against a dictionary. It writes a stream, for EncodeAll would
+// prepare another encoder for the dictionary, and that is most of the work.
+func against(e *zstd.Encoder, dictionary, plain, b []byte) ([]byte, error) {
+	to := bytes.NewBuffer(b)
+	if err := e.ResetWithOptions(to, zstd.WithEncoderDictRaw(dictionaryID, dictionary)); err != nil {
+		return nil, err
+	}
+	if _, err := e.Write(plain); err != nil {
+		return nil, err
+	}
+	if err := e.Close(); err != nil {
+		return nil, err
+	}
+	return to.Bytes(), nil
 }
 
 // unpack undoes Pack.

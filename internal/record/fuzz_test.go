@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"math"
 	"reflect"
+	"slices"
 	"testing"
+
+	"github.com/sdsaws/sdsaws/store"
 )
 
 // expectRefused expects an error of this package.
@@ -19,42 +23,61 @@ func expectRefused(t *testing.T, err error) {
 // FuzzSkeleton opens skeletons that hold anything, packed by themselves and against a dictionary.
 func FuzzSkeleton(f *testing.F) {
 	var c Codec
-	for _, s := range []*Skeleton{
-		{Literals: [][]byte{[]byte("all")}},
-		{Literals: [][]byte{{}, []byte("b"), {}}, Offsets: []uint64{7, 7}},
-		{Literals: [][]byte{[]byte("a"), []byte("b"), []byte("c"), []byte("d")}, Offsets: []uint64{900, 3, 40}},
+	for _, literals := range [][][]byte{
+		{[]byte("all")},
+		{{}, []byte("b"), {}},
+		{[]byte("a"), []byte("b"), []byte("c"), []byte("d")},
 	} {
-		f.Add(s.Append(nil), []byte("abcd"), uint64(1000))
+		f.Add(Skeleton(literals), []byte("abcd"), uint16(len(literals)-1)) //nolint:gosec // small
 	}
-	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0x0f}, []byte{}, uint64(1))
-	f.Fuzz(func(t *testing.T, plain, dictionary []byte, next uint64) {
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0x0f}, []byte{}, uint16(1))
+	f.Fuzz(func(t *testing.T, plain, dictionary []byte, messages uint16) {
 		packed, err := c.Pack(plain, dictionary)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := c.OpenSkeleton(packed, next, dictionary)
+		literals, err := c.OpenSkeleton(packed, int(messages), dictionary)
 		if err != nil {
 			expectRefused(t, err)
 			return
 		}
-		for _, o := range s.Offsets {
-			if o >= next {
-				t.Fatalf("offset %d, next is %d", o, next)
-			}
+		if len(literals) != int(messages)+1 {
+			t.Fatalf("%d literals around %d messages", len(literals), messages)
 		}
-		if len(s.Literals) != len(s.Offsets)+1 {
-			t.Fatalf("%d literals around %d messages", len(s.Literals), len(s.Offsets))
-		}
-		if packed, err = c.Pack(s.Append(nil), nil); err != nil {
+		if packed, err = c.Pack(Skeleton(literals), nil); err != nil {
 			t.Fatal(err)
 		}
-		again, err := c.OpenSkeleton(packed, next, nil)
-		if err != nil || !reflect.DeepEqual(again.Offsets, s.Offsets) ||
-			!bytes.Equal(bytes.Join(again.Literals, []byte("|")), bytes.Join(s.Literals, []byte("|"))) {
-			t.Fatalf("%v, opened again %v, want %v", err, again, s)
+		again, err := c.OpenSkeleton(packed, int(messages), nil)
+		if err != nil || !bytes.Equal(bytes.Join(again, []byte("|")), bytes.Join(literals, []byte("|"))) {
+			t.Fatalf("%v, opened again %v, want %v", err, again, literals)
 		}
-		if joined, err := s.Join(make([][]byte, len(s.Offsets))); err != nil || !bytes.Equal(joined, bytes.Join(s.Literals, nil)) {
+		if joined, err := Join(literals, make([][]byte, messages)); err != nil || !bytes.Equal(joined, bytes.Join(literals, nil)) {
 			t.Fatalf("joined %q, %v", joined, err)
+		}
+	})
+}
+
+// FuzzOffsets opens anything as the offsets of the messages in a snapshot.
+func FuzzOffsets(f *testing.F) {
+	for _, all := range [][]uint64{{7}, {7, 8, 9}, {9, 7, 7, 8}, {1 << 40, 3}} {
+		f.Add(appendOffsets(nil, all), uint64(3), uint64(1<<40+1))
+	}
+	f.Add(appendOffsets(nil, []uint64{2}), uint64(3), uint64(9))
+	f.Add([]byte{0, 0xff, 0xff, 0xff, 0xff, 0x0f}, uint64(0), uint64(math.MaxInt64))
+	f.Fuzz(func(t *testing.T, b []byte, start, next uint64) {
+		all, err := openOffsets(b, store.Head{Start: start, Next: next})
+		if err != nil {
+			expectRefused(t, err)
+			return
+		}
+		for _, o := range all {
+			if o < start || o >= next {
+				t.Fatalf("offset %d of %d to %d", o, start, next)
+			}
+		}
+		again, err := openOffsets(appendOffsets(nil, all), store.Head{Start: start, Next: next})
+		if err != nil || !slices.Equal(again, all) || len(all) > MaxBuffered {
+			t.Fatalf("%v, opened again %v, want %v", err, again, all)
 		}
 	})
 }
@@ -110,8 +133,11 @@ func FuzzDamagedMessage(f *testing.F) {
 			t.Fatal(err)
 		}
 		term := NewTerm(offset, id, sha256.Sum256(plain))
-		body := Message(offset, term, against, packed)
-		if got, err := Against(offset, body); err != nil || !reflect.DeepEqual(got, against) || Alone(body) != (against == nil) {
+		body := Delta(offset, term, against, packed)
+		if against == nil {
+			body = Message(term, packed)
+		}
+		if got, err := Against(offset, body); err != nil || !reflect.DeepEqual(got, against) || Begins(body) != (against == nil) {
 			t.Fatalf("against %v, %v, want %v", got, err, against)
 		}
 		got, gotTerm, err := c.OpenMessage(offset, id, body, dictionary)
@@ -148,8 +174,9 @@ func FuzzDamagedMessage(f *testing.F) {
 // FuzzMessageBodies opens anything as the body of a message.
 func FuzzMessageBodies(f *testing.F) {
 	var c Codec
-	f.Add(uint64(9), Message(9, Term{1}, []uint64{8, 7}, []byte("packed")), []byte("dictionary"))
-	f.Add(uint64(9), Message(9, Term{1}, nil, []byte("packed")), []byte{})
+	f.Add(uint64(9), Delta(9, Term{1}, []uint64{8, 7}, []byte("packed")), []byte("dictionary"))
+	f.Add(uint64(9), Delta(9, Term{1}, nil, []byte("packed")), []byte{})
+	f.Add(uint64(9), Message(Term{1}, []byte("packed")), []byte{})
 	f.Add(uint64(9), ValueMessage(Term{1}, value()), []byte{})
 	f.Add(uint64(1), []byte{deltaFormat, 1, 2, 3, 4, 5, 6, 7, 8, 0xff}, []byte{})
 	f.Add(uint64(1), []byte{deltaFormat, 1, 2, 3, 4, 5, 6, 7, 8, 0}, []byte{})
@@ -157,9 +184,6 @@ func FuzzMessageBodies(f *testing.F) {
 		against, err := Against(offset, body)
 		if err != nil {
 			expectRefused(t, err)
-		}
-		if err == nil && len(body) > messageCheck && body[0] == deltaFormat && len(against) == 0 {
-			t.Fatal("neither alone nor packed against others")
 		}
 		if len(against) > MaxDictionaries {
 			t.Fatalf("against %d messages", len(against))

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -23,13 +24,19 @@ const (
 // allocates because a head says so.
 const MaxNeeded = 1 << 24
 
+// MaxBuffered bounds how many messages one snapshot may have: what a reader allocates because a head
+// says so.
+const MaxBuffered = 1 << 20
+
 // Head is what the body of a head says.
 type Head struct {
-	Snapshot []byte   // a packed Skeleton; empty: none was ever saved, or it is in the archive
-	Against  []uint64 // offsets of the messages that it was packed against
+	Snapshot []byte   // its packed skeleton; empty: none was ever saved, or it is in the archive
 	Value    *Value   // of the packed skeleton, when that is in the archive
+	Messages []uint64 // offsets of the messages in the snapshot, in its order
+	Against  []uint64 // offsets of others that the skeleton was packed against, see Dictionary
 	Sum      Sum      // of the snapshot, see SnapshotSum; zero: none was ever saved
 
+	Envelopes bool        // the skeleton was packed against the envelopes of Dictionary's messages
 	Live      offsets.Set // the offsets that are history now
 	History   offsets.Set // the offsets from Archived on that are or were history
 	Digest    Digest      // over the messages that are history or in the snapshot
@@ -41,6 +48,25 @@ type Head struct {
 
 	EvictedBytes uint64    // packed, of the messages in History that are not in Live
 	EvictedSince time.Time // when the first of them was evicted, in milliseconds
+}
+
+// maxEnvelopes is how many messages of a snapshot its skeleton is packed against.
+const maxEnvelopes = 64
+
+// Dictionary returns the offsets of the messages whose envelopes (sds.Envelope), one after the other, a
+// skeleton can be packed against: the first ones of the snapshot, which have the ids that it names, and
+// those of Against.
+func (h *Head) Dictionary() []uint64 {
+	var all []uint64
+	for _, o := range h.Messages {
+		if len(all) == maxEnvelopes {
+			break
+		}
+		if !slices.Contains(all, o) {
+			all = append(all, o)
+		}
+	}
+	return append(all, h.Against...)
 }
 
 // Evicted returns how many messages are history no more and not known to be archived.
@@ -71,7 +97,8 @@ const (
 	fieldEvicted   protowire.Number = 8
 	fieldSince     protowire.Number = 9
 	fieldAgainst   protowire.Number = 10
-	fieldSkeleton  protowire.Number = 11
+	fieldSnapSum   protowire.Number = 11
+	fieldMessages  protowire.Number = 12
 )
 
 // Body encodes h as the body of the head at. The offsets of at and its key are bound
@@ -87,14 +114,17 @@ func (h *Head) Body(key store.Key, at store.Head) []byte {
 	} else {
 		field(fieldValue, h.Value.append(nil))
 	}
-	if len(h.Against) > 0 {
-		field(fieldAgainst, AppendAgainst(nil, at.Next, h.Against))
+	if h.Envelopes {
+		field(fieldAgainst, appendAgainst(nil, at.Next, h.Against))
 	}
 	if h.Sum != (Sum{}) {
-		field(fieldSkeleton, h.Sum[:])
+		field(fieldSnapSum, h.Sum[:])
 	}
-	field(fieldLive, h.Live.Append(nil))
+	if len(h.Messages) > 0 {
+		field(fieldMessages, appendOffsets(nil, h.Messages))
+	}
 	field(fieldHistory, h.History.Append(nil))
+	field(fieldLive, h.appendLive(nil))
 	field(fieldDigest, h.Digest[:])
 	varint := func(n protowire.Number, v uint64) {
 		b = protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), v)
@@ -176,16 +206,19 @@ func (h *Head) set(at store.Head, number protowire.Number, kind protowire.Type, 
 		h.Value, err = openValue(v)
 	case fieldAgainst:
 		var rest []byte
-		if h.Against, rest, err = CutAgainst(v, at.Next); err == nil && len(rest) > 0 {
+		h.Envelopes = true
+		if h.Against, rest, err = cutAgainst(v, at.Next); err == nil && len(rest) > 0 {
 			err = ErrCorrupt
 		}
-	case fieldSkeleton:
+	case fieldMessages:
+		h.Messages, err = openOffsets(v, at)
+	case fieldSnapSum:
 		if len(v) != len(h.Sum) {
 			return fmt.Errorf("%d bytes", len(v))
 		}
 		h.Sum = Sum(v)
 	case fieldLive:
-		h.Live, err = offsets.Decode(v, MaxNeeded)
+		err = h.openLive(v)
 	case fieldHistory:
 		h.History, err = offsets.Decode(v, math.MaxInt)
 	case fieldDigest:
@@ -220,17 +253,82 @@ func (h *Head) check(at store.Head) error {
 	if at.Origin > at.Start || at.Start > at.Next {
 		return fmt.Errorf("%w: head: offsets %d, %d, %d", ErrCorrupt, at.Origin, at.Start, at.Next)
 	}
-	for name, set := range map[string]*offsets.Set{"live": &h.Live, "history": &h.History} {
-		low, ok := set.Min()
-		if high, _ := set.Max(); ok && (high >= at.Next || low < at.Origin) {
-			return fmt.Errorf("%w: head: %s offsets outside the log", ErrCorrupt, name)
-		}
+	low, ok := h.History.Min()
+	if high, _ := h.History.Max(); ok && (high >= at.Next || low < at.Origin) {
+		return fmt.Errorf("%w: head: history offsets outside the log", ErrCorrupt)
 	}
 	if low, ok := h.Live.Min(); ok && low < at.Start {
 		return fmt.Errorf("%w: head: history below the start", ErrCorrupt)
 	}
-	if low, ok := h.History.Min(); h.Archived > at.Start || ok && low < h.Archived || h.Evicted() < 0 {
+	if h.Archived > at.Start || ok && low < h.Archived {
 		return fmt.Errorf("%w: head: archived offsets", ErrCorrupt)
 	}
 	return nil
+}
+
+// appendLive encodes which offsets of the history are live: those from the first one on, but some.
+func (h *Head) appendLive(b []byte) []byte {
+	from, ok := h.Live.Min()
+	if high, some := h.History.Max(); !ok && some {
+		from = high + 1
+	}
+	rest := h.History.Between(from, math.MaxUint64)
+	evicted := rest.Minus(&h.Live)
+	return evicted.Append(binary.AppendUvarint(b, from))
+}
+
+// openLive undoes appendLive. The history is there.
+func (h *Head) openLive(b []byte) error {
+	from, n := binary.Uvarint(b)
+	if n <= 0 {
+		return ErrCorrupt
+	}
+	evicted, err := offsets.Decode(b[n:], math.MaxInt)
+	if err != nil {
+		return err
+	}
+	rest := h.History.Between(from, math.MaxUint64)
+	h.Live = rest.Minus(&evicted)
+	if h.Live.Len() > MaxNeeded {
+		return ErrCorrupt
+	}
+	return nil
+}
+
+// appendOffsets encodes offsets in any order: as runs, each the distance of its first from the end of
+// the one before, and its length.
+func appendOffsets(b []byte, all []uint64) []byte {
+	end := uint64(0)
+	for i := 0; i < len(all); {
+		n := 1
+		for i+n < len(all) && all[i+n] == all[i]+uint64(n) { //nolint:gosec // above 0
+			n++
+		}
+		b = binary.AppendVarint(b, int64(all[i]-end)) //nolint:gosec // two's complement
+		b = binary.AppendUvarint(b, uint64(n))        //nolint:gosec // above 0
+		end = all[i] + uint64(n)                      //nolint:gosec // above 0
+		i += n
+	}
+	return b
+}
+
+// openOffsets undoes appendOffsets, of offsets that a head at that place can need.
+func openOffsets(b []byte, at store.Head) (all []uint64, err error) {
+	end := uint64(0)
+	for len(b) > 0 {
+		gap, n := binary.Varint(b)
+		if n <= 0 {
+			return nil, ErrCorrupt
+		}
+		length, m := binary.Uvarint(b[n:])
+		from := end + uint64(gap) //nolint:gosec // two's complement
+		if m <= 0 || length == 0 || length > uint64(MaxBuffered-len(all)) || from < at.Start || from >= at.Next || length > at.Next-from {
+			return nil, ErrCorrupt
+		}
+		for i := range length {
+			all = append(all, from+i)
+		}
+		end, b = from+length, b[n+m:]
+	}
+	return all, nil
 }

@@ -55,22 +55,26 @@ const (
 // MaxDictionaries is how many messages one can be packed against.
 const MaxDictionaries = 8
 
-// Message returns the body of a message that was packed against the messages at these
-// offsets, all of them below its own, or by itself.
-func Message(offset uint64, term Term, against []uint64, packed []byte) []byte {
-	b := make([]byte, 0, 1+messageCheck+5*len(against)+len(packed))
-	if len(against) == 0 {
-		b = append(b, messageFormat)
-		b = append(b, term[:messageCheck]...)
-		return append(b, packed...)
-	}
-	b = append(b, deltaFormat)
+// Message returns the body of a message that begins a group: it was packed by itself.
+func Message(term Term, packed []byte) []byte {
+	b := make([]byte, 0, 1+messageCheck+len(packed))
+	b = append(b, messageFormat)
 	b = append(b, term[:messageCheck]...)
-	return append(AppendAgainst(b, offset, against), packed...)
+	return append(b, packed...)
 }
 
-// AppendAgainst appends which messages something at an offset was packed against.
-func AppendAgainst(b []byte, offset uint64, against []uint64) []byte {
+// Delta returns the body of another message of a group: it was packed against those at these
+// offsets, all of them below its own, or by itself when there are none. The dictionary is the plain
+// bytes of the first and the envelopes (sds.Envelope) of the others, one after the other.
+func Delta(offset uint64, term Term, against []uint64, packed []byte) []byte {
+	b := make([]byte, 0, 2+messageCheck+5*len(against)+len(packed))
+	b = append(b, deltaFormat)
+	b = append(b, term[:messageCheck]...)
+	return append(appendAgainst(b, offset, against), packed...)
+}
+
+// appendAgainst appends which messages something at an offset was packed against.
+func appendAgainst(b []byte, offset uint64, against []uint64) []byte {
 	b = binary.AppendUvarint(b, uint64(len(against)))
 	for _, o := range against {
 		b = binary.AppendUvarint(b, offset-o)
@@ -78,10 +82,10 @@ func AppendAgainst(b []byte, offset uint64, against []uint64) []byte {
 	return b
 }
 
-// CutAgainst undoes AppendAgainst, and returns what follows.
-func CutAgainst(b []byte, offset uint64) (against []uint64, rest []byte, err error) {
+// cutAgainst undoes appendAgainst, and returns what follows.
+func cutAgainst(b []byte, offset uint64) (against []uint64, rest []byte, err error) {
 	count, n := binary.Uvarint(b)
-	if n <= 0 || count == 0 || count > MaxDictionaries {
+	if n <= 0 || count > MaxDictionaries {
 		return nil, nil, fmt.Errorf("%w: what it was packed against", ErrCorrupt)
 	}
 	b = b[n:]
@@ -100,9 +104,9 @@ func MessageSize(packed []byte) int {
 	return 1 + messageCheck + 1 + MaxDictionaries*binary.MaxVarintLen64 + len(packed)
 }
 
-// Alone reports whether a body was packed by itself. The messages from one such on, up to the
-// next, are a group: none is packed against one of another group.
-func Alone(body []byte) bool {
+// Begins reports whether a body begins a group: the messages from there on, up to the next that does.
+// None is packed against one of another group.
+func Begins(body []byte) bool {
 	return len(body) > 0 && (body[0] == messageFormat || body[0] == valueFormat)
 }
 
@@ -111,13 +115,12 @@ func Against(offset uint64, body []byte) ([]uint64, error) {
 	if len(body) < 1+messageCheck || body[0] != deltaFormat {
 		return nil, nil
 	}
-	against, _, err := CutAgainst(body[1+messageCheck:], offset)
+	against, _, err := cutAgainst(body[1+messageCheck:], offset)
 	return against, err
 }
 
 // OpenMessage returns the plain bytes of the message with the given id that was
-// written at offset, and its term. Dictionary is the plain bytes of the messages that it was packed
-// against, one after the other.
+// written at offset, and its term. Dictionary is what it was packed against, see Delta.
 func (c *Codec) OpenMessage(offset uint64, id string, body, dictionary []byte) ([]byte, Term, error) {
 	if len(body) > 0 && body[0] != messageFormat && body[0] != deltaFormat {
 		return nil, Term{}, fmt.Errorf("%w: message format %d", ErrFormat, body[0])
@@ -128,7 +131,7 @@ func (c *Codec) OpenMessage(offset uint64, id string, body, dictionary []byte) (
 	packed := body[1+messageCheck:]
 	if body[0] == deltaFormat {
 		var err error
-		if _, packed, err = CutAgainst(packed, offset); err != nil {
+		if _, packed, err = cutAgainst(packed, offset); err != nil {
 			return nil, Term{}, err
 		}
 	}

@@ -32,7 +32,10 @@ func heads() map[string]*Head {
 	return map[string]*Head{
 		"empty":    {Committed: at},
 		"snapshot": {Snapshot: []byte("packed"), Live: set(20, 21, 49), History: set(7, 20, 21, 49), Committed: at, EvictedBytes: 9, EvictedSince: at},
-		"value":    {Value: value(), Live: set(30), History: set(30), Committed: at, Archived: 20, Digest: Digest{1, 2}},
+		"buffers": {Snapshot: []byte("packed"), Messages: []uint64{30, 31, 49, 31, 20}, Envelopes: true, Against: []uint64{48, 33},
+			Live: set(30), History: set(30), Committed: at, Sum: Sum{1}},
+		"envelopes": {Snapshot: []byte("packed"), Messages: []uint64{20}, Envelopes: true, Committed: at, Sum: Sum{1}},
+		"value":     {Value: value(), Live: set(30), History: set(30), Committed: at, Archived: 20, Digest: Digest{1, 2}},
 	}
 }
 

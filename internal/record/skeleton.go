@@ -6,78 +6,56 @@ import (
 	"fmt"
 )
 
-// Skeleton is a snapshot without the messages in it: what lies between them, and where in
-// the log they are.
-type Skeleton struct {
-	Literals [][]byte // one more than there are messages
-	Offsets  []uint64
-}
+// A skeleton is a snapshot without the messages in it: the literals that lie between them, one more
+// than there are messages. Where in the log the messages are says the head.
 
-// Append encodes s.
-func (s *Skeleton) Append(b []byte) []byte {
-	b = binary.AppendUvarint(b, uint64(len(s.Offsets)))
-	last := uint64(0)
-	for _, o := range s.Offsets {
-		b = binary.AppendVarint(b, int64(o-last)) //nolint:gosec // two's complement
-		last = o
-	}
-	for _, l := range s.Literals[:len(s.Offsets)] {
+// Skeleton encodes literals.
+func Skeleton(literals [][]byte) []byte {
+	var b []byte
+	last := len(literals) - 1
+	for _, l := range literals[:last] {
 		b = binary.AppendUvarint(b, uint64(len(l)))
 	}
-	for _, l := range s.Literals {
+	for _, l := range literals {
 		b = append(b, l...)
 	}
 	return b
 }
 
-// OpenSkeleton returns a packed skeleton, whose offsets are below next. Dictionary is what it was
-// packed against.
-func (c *Codec) OpenSkeleton(packed []byte, next uint64, dictionary []byte) (*Skeleton, error) {
+// OpenSkeleton returns the literals of a packed skeleton around so many messages. Dictionary is what it
+// was packed against.
+func (c *Codec) OpenSkeleton(packed []byte, messages int, dictionary []byte) ([][]byte, error) {
 	b, err := c.unpack(packed, dictionary)
 	if err != nil {
 		return nil, err
 	}
 	damaged := fmt.Errorf("%w: skeleton of a snapshot", ErrCorrupt)
-	count, n := binary.Uvarint(b)
-	if n <= 0 || count > uint64(len(b)) {
+	if messages > len(b) { // each has a length
 		return nil, damaged
 	}
-	b = b[n:]
-	s := &Skeleton{Offsets: make([]uint64, count), Literals: make([][]byte, count+1)}
-	last := uint64(0)
-	for i := range s.Offsets {
-		d, n := binary.Varint(b)
-		if n <= 0 {
-			return nil, damaged
-		}
-		last += uint64(d) //nolint:gosec // two's complement
-		if last >= next {
-			return nil, damaged
-		}
-		s.Offsets[i], b = last, b[n:]
-	}
-	sizes := make([]uint64, count)
+	sizes := make([]uint64, messages)
 	for i := range sizes {
 		size, n := binary.Uvarint(b)
-		if n <= 0 || size > MaxPlain {
+		if n <= 0 {
 			return nil, damaged
 		}
 		sizes[i], b = size, b[n:]
 	}
+	literals := make([][]byte, messages+1)
 	for i, size := range sizes {
 		if size > uint64(len(b)) {
 			return nil, damaged
 		}
-		s.Literals[i], b = b[:size:size], b[size:]
+		literals[i], b = b[:size:size], b[size:]
 	}
-	s.Literals[count] = b
-	return s, nil
+	literals[messages] = b
+	return literals, nil
 }
 
-// Join returns the snapshot, given the plain bytes of the messages in it.
-func (s *Skeleton) Join(messages [][]byte) ([]byte, error) {
+// Join returns the snapshot, given what lies between its messages, and their plain bytes.
+func Join(literals, messages [][]byte) ([]byte, error) {
 	size := 0
-	for _, l := range s.Literals {
+	for _, l := range literals {
 		size += len(l)
 	}
 	for _, m := range messages {
@@ -88,9 +66,9 @@ func (s *Skeleton) Join(messages [][]byte) ([]byte, error) {
 	}
 	b := make([]byte, 0, size)
 	for i, m := range messages {
-		b = append(append(b, s.Literals[i]...), m...)
+		b = append(append(b, literals[i]...), m...)
 	}
-	return append(b, s.Literals[len(messages)]...), nil
+	return append(b, literals[len(messages)]...), nil
 }
 
 // SnapshotSum stands for a snapshot: a hash over what lies between its messages and their sums.

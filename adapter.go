@@ -117,7 +117,7 @@ func (a *Adapter) SaveEncodedMeta(ctx context.Context, channelID string, meta []
 // Accepted at once. Appends take effect in their order, then evicts.
 //
 // An error means that the pair is not known to be stored; but for sds.ErrFenced,
-// sds.ErrTooLarge, sds.ErrOverloaded and refused arguments it stays accepted and goes
+// sds.ErrForked, sds.ErrElsewhere, sds.ErrTooLarge, sds.ErrOverloaded and refused arguments it stays accepted and goes
 // out with the next commit. Handing it over again is harmless.
 func (a *Adapter) UpdateHistory(ctx context.Context, channelID string, u *sds.HistoryUpdate) error {
 	e, err := encodeUpdate(u)
@@ -190,8 +190,8 @@ func (a *Adapter) accept(
 // LoadChannel returns the channel as the last commit left it, and claims it (see the
 // package comment). What this adapter had accepted is stored first. An unknown channel
 // is empty data. Errors are sds.ErrIncomplete, sds.ErrCorrupt,
-// sds.ErrUnsupportedFormat and sds.ErrSchemaVersion, which name the item, or the
-// backend's; stored data is as it was then. It takes two requests, and one more for each
+// sds.ErrUnsupportedFormat and sds.ErrSchemaVersion, which name the item; with several
+// regions sds.ErrElsewhere and sds.ErrForked; or the backend's. Stored data is as it was then. It takes two requests, and one more for each
 // further MB of history.
 func (a *Adapter) LoadChannel(ctx context.Context, channelID string) (*sds.ChannelData, error) {
 	e, err := a.LoadEncodedChannel(ctx, channelID)

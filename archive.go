@@ -65,6 +65,9 @@ func (r ref) archive(ctx context.Context, note func(end uint64)) (Swept, error) 
 		if err != nil || head == nil {
 			return done, r.failed("archive", "head", err)
 		}
+		if err := r.elsewhere("archive", head); err != nil {
+			return done, err
+		}
 		last, err := r.a.log.LastSegment(ctx, r.key, math.MaxUint64)
 		if err != nil {
 			return done, r.fail("archive", "manifest", err)

@@ -39,7 +39,7 @@ type phase int
 const (
 	unopened  phase = iota // nothing known: the first write loads, and so claims
 	held                   // claimed: state is what is stored
-	fenced                 // somebody else claimed it: only a load goes on from here
+	fenced                 // it was lost, and why says how: only a load goes on from here
 	uncertain              // a load failed when it had begun to claim: likewise
 )
 
@@ -59,6 +59,7 @@ type channel struct {
 
 	mu       sync.Mutex
 	phase    phase
+	why      error    // of phase fenced: ErrFenced, ErrForked or ErrElsewhere
 	open     *opened  // the snapshot that waits for its UpdateHistory
 	queue    []*batch // accepted and not known to be stored, oldest first
 	attempt  *attempt // sent, outcome unknown
@@ -121,7 +122,7 @@ func newChannel(a *Adapter, id string) *channel {
 func (ch *channel) lost() error {
 	switch ch.phase {
 	case fenced:
-		return sds.ErrFenced
+		return ch.why
 	case uncertain:
 		return fmt.Errorf("a load failed half-way, load again: %w", sds.ErrUnknownOutcome)
 	default:
@@ -418,7 +419,7 @@ func (ch *channel) goOn(err error) bool {
 	var behind time.Duration
 	if err == nil {
 		ch.failures, ch.retryAt = 0, time.Time{}
-	} else if !errors.Is(err, sds.ErrFenced) {
+	} else if ch.phase != fenced { // else all were told when it was lost
 		behind = ch.failed(err)
 	}
 	ch.arm()
@@ -474,6 +475,9 @@ func (ch *channel) commitNext(ctx context.Context) error {
 	case held:
 	case unopened:
 		if _, err := ch.load(ctx); err != nil {
+			if errors.Is(err, sds.ErrElsewhere) {
+				ch.giveUp(sds.ErrElsewhere, err)
+			}
 			return err
 		}
 	case fenced, uncertain:
@@ -609,7 +613,7 @@ func (ch *channel) resolve(ctx context.Context) error {
 		// It may have landed before the other claimed, so what was put for it stays: a sweep
 		// can tell.
 		ch.settle(nil)
-		return ch.fence(err)
+		return ch.fence("commit", err, at.head.Epoch)
 	}
 	// Before anybody is told, so that a Flush that follows deletes it.
 	if old := at.draft.base.snapshot.value; old != nil && old != at.draft.snapshot.value {
@@ -635,7 +639,7 @@ func (ch *channel) stage(ctx context.Context, d *draft) error {
 		}
 		switch {
 		case errors.Is(err, store.ErrConflict):
-			return ch.fence(err)
+			return ch.fence("commit", err, d.base.head.Epoch)
 		case err != nil:
 			ch.state.skip = d.next
 			return ch.fail("commit", "staged messages", err)
@@ -674,7 +678,7 @@ func (ch *channel) stillHeld(ctx context.Context, op string, st *state) (*store.
 		return nil, ch.fail(op, "head", err)
 	}
 	if !is(head, st.head.CommitID) {
-		return nil, ch.fence(&store.ConflictError{Current: head})
+		return nil, ch.fence(op, &store.ConflictError{Current: head}, st.head.Epoch)
 	}
 	return head, nil
 }
@@ -697,17 +701,29 @@ func (ch *channel) settle(landed *attempt) {
 	}
 }
 
-// fence gives up what was accepted: another adapter holds the channel. The turn is held.
-func (ch *channel) fence(cause error) error {
-	err := ch.fail("commit", "", fmt.Errorf("%w: %w", sds.ErrFenced, cause))
+// fence gives up what was accepted: another adapter holds the channel, or has replaced what
+// this one wrote under its epoch. It returns the error of op. The turn is held.
+func (ch *channel) fence(op string, cause error, epoch uint64) error {
+	why := sds.ErrFenced
+	var conflict *store.ConflictError
+	if errors.As(cause, &conflict) && ch.a.forked(conflict.Current, epoch) {
+		why = sds.ErrForked
+	}
+	err := ch.fail(op, "", fmt.Errorf("%w: %w", why, cause))
+	ch.giveUp(why, err)
+	return err
+}
+
+// giveUp gives up what was accepted, and tells who waits for it err. Until the channel is
+// loaded its operations fail with why. The turn is held.
+func (ch *channel) giveUp(why, err error) {
 	ch.mu.Lock()
-	ch.phase, ch.state = fenced, nil
+	ch.phase, ch.why, ch.state = fenced, why, nil
 	ch.abandon(err)
 	ch.mu.Unlock()
 	if f := ch.a.o.OnFenced; f != nil {
 		f(ch.id)
 	}
-	return err
 }
 
 // abandon forgets all accepted work. ch.mu is held.

@@ -97,7 +97,8 @@ const maxFindings = 1000
 // value are the defaults.
 type CheckOptions struct {
 	// Repair goes on with what is unfinished and removes what is garbage, in channels
-	// where nothing is broken. Findings that are gone then are marked as repaired.
+	// where nothing is broken. Findings that are gone then are marked as repaired. Away from a
+	// channel's home it is refused with sds.ErrElsewhere.
 	Repair bool
 
 	// HeadsOnly makes CheckAll look for channels only where they are listed. Else it looks for
@@ -118,6 +119,10 @@ const checkRounds = 10
 // of those times. In memory there are one page of the log or one segment at a time, and about 100 bytes for each
 // message in the log.
 //
+// With several regions check where the channel's home is: elsewhere what is on its way looks missing, or
+// beyond the end of the log. What a takeover has lost of a commit does so too, until new
+// messages get the same offsets.
+//
 // The error is of the check itself: something could not be read. Broken promises are
 // findings.
 func (a *Adapter) Check(ctx context.Context, channelID string, o *CheckOptions) (*Checked, error) {
@@ -127,6 +132,9 @@ func (a *Adapter) Check(ctx context.Context, channelID string, o *CheckOptions) 
 	c := &checker{ref: a.ref(channelID), verified: map[store.Object]bool{}}
 	found, err := c.run(ctx)
 	if err != nil || o == nil || !o.Repair || len(found.Findings) == 0 || found.Has(Broken) {
+		return found, err
+	}
+	if err := c.elsewhere("repair", c.head); err != nil {
 		return found, err
 	}
 	if err := c.repair(ctx); err != nil {

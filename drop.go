@@ -115,6 +115,9 @@ func (ch *channel) adopt(ctx context.Context) (*state, error) {
 		if head == nil {
 			return nil, nil
 		}
+		if err := ch.claimable("drop", head); err != nil {
+			return nil, err
+		}
 		st := emptyState()
 		st.head = *head
 		st.head.Body = nil

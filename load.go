@@ -33,6 +33,9 @@ func (ch *channel) load(ctx context.Context) (sds.EncodedChannelData, error) {
 		if err := ch.read(ctx, &v); err != nil {
 			return sds.EncodedChannelData{}, ch.unread(err)
 		}
+		if err := ch.admit(v.head); err != nil {
+			return sds.EncodedChannelData{}, err
+		}
 		st, data, err := ch.verify(ctx, v)
 		if err != nil {
 			changed, again := ch.changed(ctx, v)
@@ -42,7 +45,7 @@ func (ch *channel) load(ctx context.Context) (sds.EncodedChannelData, error) {
 			if changed {
 				continue
 			}
-			return data, err
+			return data, ch.apart(err)
 		}
 		claimed, err := ch.claim(ctx, st)
 		if err != nil {
@@ -61,10 +64,13 @@ func (ch *channel) load(ctx context.Context) (sds.EncodedChannelData, error) {
 		"%w: others claimed or wrote it during each of %d tries", sds.ErrFenced, maxRounds))
 }
 
-// read brings v up to date: all of the channel at first, later what is new.
+// read brings v up to date: all of the channel at first, later what is new. With several
+// regions it reads all again, since the new head can be of another lineage.
 func (ch *channel) read(ctx context.Context, v *view) error {
 	var from uint64
-	if v.head != nil {
+	if ch.a.o.Region != "" {
+		clear(v.messages)
+	} else if v.head != nil {
 		from = v.head.Next
 	}
 	head, messages, err := ch.a.log.Load(ctx, ch.key, from)
@@ -170,7 +176,7 @@ func (ch *channel) verifyMessages(ctx context.Context, st *state, o *opener) ([]
 			twice = true
 		}
 		if twice {
-			return content, ch.fail("load", itemName(offset), fmt.Errorf("%w: it is there twice", sds.ErrCorrupt))
+			return content, ch.fail("load", itemName(offset), misfit{fmt.Errorf("%w: it is there twice", sds.ErrCorrupt)})
 		}
 		digest.Add(term)
 		st.needed.put(m.content, entry{offset: offset, id: m.info.hash, term: term,
@@ -197,8 +203,8 @@ func (ch *channel) verifyMessages(ctx context.Context, st *state, o *opener) ([]
 		st.snapshot.envelopes = append(st.snapshot.envelopes, sds.Envelope(o.plain[offset].bytes))
 	}
 	if digest != st.record.Digest {
-		return nil, ch.fail("load", "digest", fmt.Errorf(
-			"%w: the messages are not those that the head was committed with", sds.ErrCorrupt))
+		return nil, ch.fail("load", "digest", misfit{fmt.Errorf(
+			"%w: the messages are not those that the head was committed with", sds.ErrCorrupt)})
 	}
 	slices.SortFunc(history, func(a, b found) int {
 		return cmp.Or(cmp.Compare(a.info.LamportTimestamp, b.info.LamportTimestamp),

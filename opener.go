@@ -92,7 +92,11 @@ func (o *opener) open(ctx context.Context, offset uint64) ([]byte, record.Term, 
 	}
 	plain, term, err := o.a.codec.OpenMessage(offset, m.ID, one[0].Body, dictionary)
 	if err != nil {
-		return nil, term, o.fail("read", itemName(offset), contract(err))
+		err = contract(err)
+		if len(against) > 0 {
+			err = misfit{err}
+		}
+		return nil, term, o.fail("read", itemName(offset), err)
 	}
 	o.plain[offset] = plainMessage{plain, term}
 	return plain, term, nil
@@ -180,7 +184,11 @@ func (o *opener) skeleton(ctx context.Context, op string, rec *record.Head) ([][
 	}
 	literals, err := o.a.codec.OpenSkeleton(packed, len(rec.Messages), dictionary)
 	if err != nil {
-		return nil, o.fail(op, "snapshot", contract(err))
+		err = contract(err)
+		if len(rec.Against) > 0 {
+			err = misfit{err}
+		}
+		return nil, o.fail(op, "snapshot", err)
 	}
 	return literals, nil
 }
@@ -210,7 +218,7 @@ func (o *opener) snapshot(ctx context.Context, op string, rec *record.Head) (met
 		err = sds.ValidateMeta(meta)
 	}
 	if err != nil {
-		return nil, nil, o.fail(op, "snapshot", contract(err))
+		return nil, nil, o.fail(op, "snapshot", misfit{contract(err)})
 	}
 	return meta, literals, nil
 }

@@ -31,8 +31,20 @@ type Options struct {
 	// people; a random part is added to it. At most 64 bytes.
 	Writer string
 
-	// Region is noted in the heads that this adapter writes, for people. At most 64 bytes.
+	// Region is the AWS region whose replicas of table and bucket this adapter works on, where
+	// there are several: a global table of eventual consistency, a bucket with replication.
+	// Whoever claims a channel makes its region the channel's home. Loads, and so writes,
+	// drops, sweeps and repairs of a channel whose home is another one fail with
+	// sds.ErrElsewhere. Give each adapter of a table one, or none: without it nothing of
+	// this is checked. At most 64 bytes.
 	Region string
+
+	// Takeover lets loads and drops claim channels whose home is another region. Claims look at
+	// this region's replica, and of two writes to one item the later one stays everywhere. So it
+	// loses the commits that had not been replicated here, and when the old region still
+	// writes, in the worst case more: see sds.ErrForked. First stop the old region's writers,
+	// then wait until replication is done, then set it: docs/design.md, section 10.
+	Takeover bool
 
 	Durability Durability
 
@@ -75,8 +87,10 @@ type Options struct {
 	// HintTTL lets retrieval hints expire that long after they were last set; 0: never.
 	HintTTL time.Duration
 
-	// OnFenced is called when another adapter was found to have claimed a channel: what
-	// this one had accepted for it and not stored is given up.
+	// OnFenced is called when another adapter was found to have claimed a channel, another
+	// region to have replaced it (sds.ErrForked), or its home to be elsewhere when it was to be
+	// written (sds.ErrElsewhere): what this one had accepted for it and not stored is given
+	// up.
 	OnFenced func(channelID string)
 
 	// OnLag is called when work on a channel could not be stored and its oldest part has
@@ -111,6 +125,9 @@ func (o *Options) withDefaults() (Options, error) {
 			return r, fmt.Errorf("sdsaws: Options.%s: %w: %d bytes, use at most %d",
 				name, sds.ErrInvalidArgument, len(v), maxLabel)
 		}
+	}
+	if r.Takeover && r.Region == "" {
+		return r, fmt.Errorf("sdsaws: Options.Takeover: %w: without a Region", sds.ErrInvalidArgument)
 	}
 	if r.Lag < 0 || r.MaxPending < 0 || r.HintTTL < 0 || r.InlineBytes < 0 ||
 		r.ArchiveMessages < 0 || r.ArchiveBytes < 0 || r.ArchiveAge < 0 {

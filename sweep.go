@@ -31,7 +31,9 @@ type SweepOptions struct {
 // not finished (archiving, drops), and removes what nothing refers to. Any number of
 // processes may sweep at once, while others commit. An error leaves what was done; sweep
 // again. Errors about one item are sds.ErrIncomplete or sds.ErrCorrupt and name it: nothing
-// is deleted then that isn't known to be archived.
+// is deleted then that isn't known to be archived. Away from the channel's home it is
+// sds.ErrElsewhere, with Options.Takeover too: what it deletes, a newer head that is on its way
+// may need. Load the channel first.
 func (a *Adapter) Sweep(ctx context.Context, channelID string, o *SweepOptions) (Swept, error) {
 	if err := a.checkChannel(ctx, channelID); err != nil {
 		return Swept{}, &sds.ChannelError{Op: "sweep", Channel: channelID, Err: err}
@@ -63,6 +65,9 @@ func (r ref) sweep(ctx context.Context, onlyDue bool) (Swept, error) {
 	head, err := r.a.log.Head(ctx, r.key)
 	if err != nil || head == nil {
 		return Swept{}, r.failed("sweep", "head", err)
+	}
+	if err := r.elsewhere("sweep", head); err != nil {
+		return Swept{}, err
 	}
 	removed, err := r.wipe(ctx, head.Origin)
 	done := Swept{Removed: removed}
@@ -270,6 +275,9 @@ func (r ref) cleanValues(ctx context.Context) (removed int, err error) {
 	}
 	if head == nil {
 		head = &store.Head{}
+	}
+	if err := r.elsewhere("sweep", head); err != nil {
+		return 0, err
 	}
 	used, err := r.usedValues(ctx, head)
 	if errors.Is(err, errChanged) {

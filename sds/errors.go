@@ -32,11 +32,25 @@ var (
 	// has an effect any more; load the channel to claim it back.
 	ErrFenced = errors.New("fenced: the channel was claimed by another holder, load it to go on")
 
+	// ErrElsewhere says that the channel's home is another region, which the error names, and
+	// that the operation would write here. Nothing was changed. Work on the channel there; or, when that
+	// region has stopped for good, load it here with the option to take over.
+	ErrElsewhere = errors.New("the channel's home is another region, work on it there or take it over")
+
+	// ErrForked says that two regions wrote the channel without knowing of each other. Of two
+	// writes to one item the later one stays, so what was written is lost in part. From a
+	// commit: what this holder has committed was replaced by the other region's. From a load:
+	// messages are not those that the head was committed with; nothing was changed. Have one
+	// region alone write, wait until replication is done, and load again. When a load still
+	// says so then, restore the channel or drop it.
+	ErrForked = errors.New("forked: another region has written the channel too, load it when replication is done")
+
 	// ErrClosed says that the operation came after Close.
 	ErrClosed = errors.New("closed")
 
 	// ErrIncomplete says that a stored item that the channel needs is not there. Nothing
-	// was changed. Restore the item, or drop the channel.
+	// was changed. With several regions it may be on its way from another: load again. Else
+	// restore the item, or drop the channel.
 	ErrIncomplete = errors.New("stored item is missing, restore it or drop the channel")
 
 	// ErrNotFound says that there is no such message, in the log and in the archive. It is

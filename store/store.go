@@ -59,7 +59,7 @@ type Head struct {
 	CommitID CommitID
 	Epoch    uint64 // counts claims: a larger one is a later holder of the channel
 	Writer   string // who holds the channel, for people and errors; at most 128 bytes
-	Region   string // where its holder writes, for people and errors; at most 128 bytes
+	Region   string // where its holder writes, its home; at most 128 bytes
 
 	// Origin ≤ Start ≤ Next. Offsets below Origin were dropped, offsets below Start
 	// are needed by nothing that the head says, Next is the offset of the next message.
@@ -275,7 +275,11 @@ func (e *ConflictError) Error() string {
 	if e.Current == nil {
 		return ErrConflict.Error() + ": there is none"
 	}
-	return fmt.Sprintf("%v: epoch %d, writer %q", ErrConflict, e.Current.Epoch, e.Current.Writer)
+	region := ""
+	if e.Current.Region != "" {
+		region = fmt.Sprintf(", region %q", e.Current.Region)
+	}
+	return fmt.Sprintf("%v: epoch %d, writer %q%s", ErrConflict, e.Current.Epoch, e.Current.Writer, region)
 }
 
 // Is makes errors.Is(err, ErrConflict) true.

@@ -29,8 +29,9 @@ const backendHelp = `Backends:
 // backend is an opened backend and what was used of it.
 type backend struct {
 	replay.Backend
-	usage *tally
-	close func() error
+	usage  *tally
+	region string // of AWS; else empty
+	close  func() error
 }
 
 // awsNames is what an aws: backend names.
@@ -117,8 +118,9 @@ func openAWS(ctx context.Context, names awsNames) (*backend, error) {
 	return &backend{
 		Backend: onAWS{dynamo.NewLog(client, names.state, o), dynamo.NewHints(client, names.hints, o),
 			s3archive.New(newS3(cfg), names.bucket, &s3archive.Options{Prefix: names.prefix, OnUsage: t.addS3})},
-		usage: t,
-		close: func() error { return nil },
+		usage:  t,
+		region: cfg.Region,
+		close:  func() error { return nil },
 	}, nil
 }
 

@@ -61,7 +61,7 @@ func (s *stored) open(cmd *cobra.Command) (*opened, error) {
 		return nil, err
 	}
 	a, err := sdsaws.New(sdsaws.Backend{Log: b, Hints: b, Archive: b.Archive()},
-		&sdsaws.Options{Namespace: string(s.namespace)})
+		&sdsaws.Options{Namespace: string(s.namespace), Region: b.region})
 	if err != nil {
 		return nil, errors.Join(err, b.close())
 	}

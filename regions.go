@@ -1,0 +1,69 @@
+package sdsaws
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/sdsaws/sdsaws/sds"
+	"github.com/sdsaws/sdsaws/store"
+)
+
+// What is done where a table has replicas in several regions: docs/design.md, section 10. An
+// adapter without Options.Region does none of it.
+
+// elsewhere returns sds.ErrElsewhere when the home of a channel is another region than this
+// adapter's.
+func (r ref) elsewhere(op string, head *store.Head) error {
+	here := r.a.o.Region
+	if here == "" || head == nil || head.Region == "" || head.Region == here {
+		return nil
+	}
+	return r.fail(op, "", fmt.Errorf("%w: its home is %q, this is %q", sds.ErrElsewhere, head.Region, here))
+}
+
+// claimable returns an error when this adapter must not claim the channel.
+func (r ref) claimable(op string, head *store.Head) error {
+	if r.a.o.Takeover {
+		return nil
+	}
+	return r.elsewhere(op, head)
+}
+
+// forked reports whether now, which stands where a head of that epoch stood, can't have followed
+// it: a claim adds one to the epoch, and within one epoch only its holder commits. So another
+// region had not seen it, and wrote later.
+func (a *Adapter) forked(now *store.Head, epoch uint64) bool {
+	return a.o.Region != "" && now != nil && now.Epoch <= epoch
+}
+
+// admit returns an error when a load may not go on from head: it replaced what this adapter
+// has committed, or the home is elsewhere. The turn is held.
+func (ch *channel) admit(head *store.Head) error {
+	if st := ch.state; st != nil && !is(head, st.head.CommitID) && ch.a.forked(head, st.head.Epoch) {
+		return ch.fence("load", &store.ConflictError{Current: head}, st.head.Epoch)
+	}
+	return ch.claimable("load", head)
+}
+
+// misfit is an sds.ErrCorrupt about items that don't fit together, each of which may be sound.
+type misfit struct{ error }
+
+func (m misfit) Unwrap() error { return m.error }
+
+// apart returns the error of a load as it is where items can be of two lineages, or on their
+// way here.
+func (ch *channel) apart(err error) error {
+	var at *sds.ChannelError
+	if ch.a.o.Region == "" || !errors.As(err, &at) {
+		return err
+	}
+	var m misfit
+	switch {
+	case errors.As(err, &m):
+		return ch.fail(at.Op, at.Item, fmt.Errorf("%w: not what the head was committed with", sds.ErrForked))
+	case errors.Is(err, sds.ErrIncomplete):
+		return ch.fail(at.Op, at.Item, fmt.Errorf("not in region %q, if it is on its way load again later: %w",
+			ch.a.o.Region, at.Err))
+	}
+	return err
+}

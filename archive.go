@@ -120,6 +120,9 @@ func (w *archiver) open(ctx context.Context, head *store.Head, last *store.Segme
 		if err != nil {
 			return false, w.fail("archive", manifestName(last.From), contract(err))
 		}
+		if err := w.ahead(ctx, head, last); err != nil {
+			return false, err
+		}
 		if m.State != record.Done {
 			w.seg, w.manifest, w.added = *last, m, true
 			w.done.Resumed++

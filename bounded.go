@@ -3,6 +3,7 @@ package sdsaws
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/sdsaws/sdsaws/internal/record"
@@ -100,7 +101,11 @@ func (ch *channel) moveOldest(ctx context.Context, d *draft, below uint64, most 
 		}
 		m, err := ch.a.message(plain)
 		if err == nil {
-			err = d.move(m)
+			if e, ok := d.find(m.content); !ok || e.offset != at {
+				err = errors.New("another message was committed there") // by another region
+			} else {
+				err = d.move(m)
+			}
 		}
 		if err != nil {
 			return ch.fail("archive", itemName(at), contract(err))

@@ -47,7 +47,10 @@ func (ch *channel) load(ctx context.Context) (sds.EncodedChannelData, error) {
 			}
 			return data, ch.apart(err)
 		}
-		claimed, err := ch.claim(ctx, st)
+		claimed, err := ch.renew(ctx, v)
+		if err == nil && claimed {
+			claimed, err = ch.claim(ctx, st)
+		}
 		if err != nil {
 			return sds.EncodedChannelData{}, err
 		}

@@ -1,8 +1,11 @@
 package sdsaws
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/sdsaws/sdsaws/sds"
 	"github.com/sdsaws/sdsaws/store"
@@ -43,6 +46,50 @@ func (ch *channel) admit(head *store.Head) error {
 		return ch.fence("load", &store.ConflictError{Current: head}, st.head.Epoch)
 	}
 	return ch.claimable("load", head)
+}
+
+// renew writes the messages that a takeover has read once more, as they are, before it claims. A
+// delete of the old region that is still on its way here, by a head that will never come, is
+// older then and does no harm. It returns false when the head was not v's any more.
+func (ch *channel) renew(ctx context.Context, v view) (bool, error) {
+	if ch.elsewhere("load", v.head) == nil {
+		return true, nil
+	}
+	var messages []store.Message
+	for _, offset := range slices.Sorted(maps.Keys(v.messages)) {
+		m := v.messages[offset]
+		m.Staged = store.CommitID{}
+		messages = append(messages, m)
+	}
+	l := ch.a.log.Limits(ch.key)
+	for len(messages) > 0 {
+		_, n := fit(messages, l.CommitBytes, l.Messages)
+		err := ch.a.log.Stage(ctx, ch.key, v.head.CommitID, messages[:n])
+		if errors.Is(err, store.ErrConflict) {
+			return false, nil
+		}
+		if err != nil {
+			return false, ch.fail("load", "messages taken over", err)
+		}
+		messages = messages[n:]
+	}
+	return true, nil
+}
+
+// ahead returns an error when a manifest covers what the head still needs: it is of commits that
+// a takeover has lost, and archiving by it would delete that.
+func (w *archiver) ahead(ctx context.Context, head *store.Head, last *store.Segment) error {
+	if w.a.o.Region == "" || last.To <= head.Start {
+		return nil
+	}
+	now, err := w.a.log.Head(ctx, w.key)
+	switch {
+	case err != nil:
+		return w.fail("archive", "head", err)
+	case !is(now, head.CommitID):
+		return errChanged
+	}
+	return w.fail("archive", manifestName(last.From), fmt.Errorf("%w: it covers what is needed yet", sds.ErrForked))
 }
 
 // misfit is an sds.ErrCorrupt about items that don't fit together, each of which may be sound.

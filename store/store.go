@@ -170,6 +170,7 @@ type Log interface {
 	// Stage writes messages at or above the head's Next, where no reader looks until a
 	// head takes them in: all or nothing, while the head's commit id is prev. It is for what
 	// passes the limits of one commit; each call has those limits. Errors are as with Commit.
+	// Below Next it writes again what is there: see the adapter's takeover.
 	Stage(ctx context.Context, key Key, prev CommitID, messages []Message) error
 
 	// Unstage removes messages at or above the head's Next that were staged under another

@@ -43,7 +43,7 @@ type Options struct {
 	// this region's replica, and of two writes to one item the later one stays everywhere. So it
 	// loses the commits that had not been replicated here, and when the old region still
 	// writes, in the worst case more: see sds.ErrForked. First stop the old region's writers,
-	// then wait until replication is done, then set it: docs/design.md, section 10.
+	// then wait until replication is done, then set it: docs/design.md, section 9.
 	Takeover bool
 
 	Durability Durability

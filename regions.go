@@ -11,7 +11,7 @@ import (
 	"github.com/sdsaws/sdsaws/store"
 )
 
-// What is done where a table has replicas in several regions: docs/design.md, section 10. An
+// What is done where a table has replicas in several regions: docs/design.md, section 9. An
 // adapter without Options.Region does none of it.
 
 // elsewhere returns sds.ErrElsewhere when the home of a channel is another region than this

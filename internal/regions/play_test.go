@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -68,6 +69,8 @@ type play struct {
 	world   *regions.World
 	heads   map[store.CommitID]written
 	follows map[store.CommitID]int // how many heads have followed one directly
+	order   []store.CommitID       // of heads, as they were written
+	stale   bool                   // somebody wrote by a head that was not the newest
 	next    func(state) state      // what a commit under way makes of the state before
 	by      *holder                // who is at work
 	clock   int64
@@ -118,6 +121,7 @@ func (p *play) noted(_ store.Key, prev store.CommitID, head store.Head) {
 	}
 	p.heads[head.CommitID] = w
 	p.follows[prev]++
+	p.order = append(p.order, head.CommitID)
 	if p.by != nil {
 		p.by.last = head.CommitID
 	}
@@ -193,9 +197,16 @@ func (p *play) open(r *regions.Region, takeover bool, group int) *holder {
 // do makes a holder do something, and waits for what goes on in the background.
 func (p *play) do(h *holder, next func(state) state, f func() error) error {
 	p.by, p.next = h, next
+	writes := p.world.Writes()
+	behind := false
+	if n := len(p.order); n > 0 {
+		id, _ := p.head(h.region)
+		behind = id != p.order[n-1]
+	}
 	err := f()
 	_ = h.Flush(p.t.Context())
 	p.by = nil
+	p.stale = p.stale || behind && p.world.Writes() > writes
 	return err
 }
 
@@ -246,7 +257,7 @@ func (p *play) load(h *holder) (state, error) {
 			p.violation("%v has written something", err)
 		}
 	case errors.Is(err, sds.ErrIncomplete):
-		if h.region.Pending() == 0 && !p.branches() && now.CommitID == before {
+		if h.region.Pending() == 0 && !p.stale && now.CommitID == before {
 			p.violation("all is here, and one lineage alone: %v", err)
 		}
 	case errors.Is(err, sds.ErrForked):
@@ -268,7 +279,9 @@ func (p *play) judge(h *holder, what string, held store.CommitID, err error) {
 	switch {
 	case err == nil, errors.Is(err, sds.ErrElsewhere), errors.Is(err, sds.ErrIncomplete):
 	case errors.Is(err, sds.ErrForked):
-		if !p.branches() || h.last == held && held != (store.CommitID{}) && what == "commit" && p.leads(held, now) {
+		var e *sds.ChannelError
+		replaced := errors.As(err, &e) && e.Op == "commit" && h.last == held // not found while it loaded
+		if !p.branches() || replaced && p.leads(held, now) {
 			p.violation("%s: there is one lineage: %v", what, err)
 		}
 	case errors.Is(err, sds.ErrFenced):
@@ -303,8 +316,9 @@ func (p *play) commit(h *holder) error {
 		meta.OutgoingRepairBuffer = []sds.OutgoingRepair{{MessageID: "r",
 			HistoryEntry: sds.HistoryEntry{MessageID: "r", RetrievalHint: p.noise()}}}
 	}
-	for id := range p.heads[h.last].live {
-		if len(p.heads[h.last].live) > 6 && p.random.IntN(2) == 0 {
+	live := slices.Sorted(maps.Keys(p.heads[h.last].live))
+	for _, id := range live {
+		if len(live) > 6 && p.random.IntN(2) == 0 {
 			u.Evict = append(u.Evict, id)
 		}
 	}

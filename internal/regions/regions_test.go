@@ -110,7 +110,10 @@ func (p *play) act(h *holder) bool {
 		p.judge(h, "sweep", held, err)
 		p.counts.sweeps++
 	case 7:
-		_, err := h.Check(p.t.Context(), channel, &sdsaws.CheckOptions{Repair: true})
+		err := p.do(h, same, func() error {
+			_, err := h.Check(p.t.Context(), channel, &sdsaws.CheckOptions{Repair: true})
+			return err
+		})
 		p.judge(h, "repair", held, err)
 	}
 	return true

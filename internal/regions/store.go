@@ -203,6 +203,18 @@ type Bucket struct{ r *Region }
 // Archive returns the region's bucket.
 func (r *Region) Archive() *Bucket { return &Bucket{r} }
 
+// CopyFrom puts what another region's bucket has and this one has not, as S3 Batch Replication
+// does: what was deleted here for good doesn't come back by itself.
+func (b *Bucket) CopyFrom(other *Bucket) {
+	b.r.world.mu.Lock()
+	defer b.r.world.mu.Unlock()
+	for o := range other.r.bucket.List(background, "") {
+		if body, err := other.r.bucket.Get(background, o); err == nil {
+			_, _ = b.r.bucket.Put(background, o.Name, body) // unless there is another
+		}
+	}
+}
+
 // Put implements store.Archive.
 func (b *Bucket) Put(ctx context.Context, name string, body []byte) (store.Object, error) {
 	defer b.r.request()()

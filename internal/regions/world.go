@@ -120,8 +120,11 @@ func (c Change) Head() *store.Head {
 	return nil
 }
 
-// Object reports whether it is an object of the bucket.
-func (c Change) Object() bool { return c.kind == object }
+// Message returns the offset of the message that arrives; false: it is something else.
+func (c Change) Message() (offset uint64, ok bool) {
+	m, ok := c.value.(store.Message)
+	return m.Offset, ok
+}
 
 // Coming returns what was written elsewhere and has not arrived here.
 func (r *Region) Coming() []Change {

@@ -217,7 +217,7 @@ func nothing(state) state { return empty }
 // load loads, and holds what comes against what the head was committed with.
 func (p *play) load(h *holder) (state, error) {
 	p.t.Helper()
-	writes, home := p.world.Writes(), ""
+	writes, coming, home := p.world.Writes(), h.region.Pending(), ""
 	before, _ := p.head(h.region)
 	held := h.last
 	var d sds.EncodedChannelData
@@ -257,7 +257,7 @@ func (p *play) load(h *holder) (state, error) {
 			p.violation("%v has written something", err)
 		}
 	case errors.Is(err, sds.ErrIncomplete):
-		if h.region.Pending() == 0 && !p.stale && now.CommitID == before {
+		if coming == 0 && !p.stale && now.CommitID == before {
 			p.violation("all is here, and one lineage alone: %v", err)
 		}
 	case errors.Is(err, sds.ErrForked):

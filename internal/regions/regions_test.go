@@ -25,14 +25,17 @@ func amount(t *testing.T, name string, usual int) int {
 }
 
 // rounds runs a test for each seed. SDSAWS_REGIONS_RUNS says how many, SDSAWS_REGIONS_SEED
-// which is the first.
-func rounds(t *testing.T, usual int, round func(p *play)) *counts {
+// which is the first; with the race detector, which makes them some ten times slower, fewer
+// are usual.
+func rounds(t *testing.T, round func(p *play)) {
+	t.Helper()
 	c := &counts{}
+	usual := 200
+	if raceDetector {
+		usual = 20
+	}
 	first := amount(t, "SDSAWS_REGIONS_SEED", 1)
 	runs := amount(t, "SDSAWS_REGIONS_RUNS", usual)
-	if testing.Short() {
-		runs = min(runs, 20)
-	}
 	for seed := first; seed < first+runs && !t.Failed(); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			defer func() {
@@ -46,14 +49,13 @@ func rounds(t *testing.T, usual int, round func(p *play)) *counts {
 	}
 	t.Logf("%d runs, %d loads, %d commits, %d takeovers, %d drops, %d sweeps; %d incomplete, %d forked, %d elsewhere, %d fenced; %d violations",
 		c.runs, c.loads, c.commits, c.takeovers, c.drops, c.sweeps, c.incomplete, c.forked, c.elsewhere, c.fenced, c.violations)
-	return c
 }
 
 // TestTwoRegionsAtOnce: participants in two regions commit, load, take over, drop, archive and
 // sweep while items arrive late and in any order, and nobody stops anybody. A load gives exactly what
 // the head in its region was committed with, or says why it can't.
 func TestTwoRegionsAtOnce(t *testing.T) {
-	rounds(t, 400, func(p *play) {
+	rounds(t, func(p *play) {
 		var holders []*holder
 		group := []int{1, 4, 16}[p.random.IntN(3)]
 		for i := range 4 {

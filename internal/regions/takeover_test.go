@@ -36,7 +36,7 @@ func (p *play) arrived(r *regions.Region) (newest store.CommitID, lost int) {
 // there, both regions load the same.
 func TestATakeoverLosesWhatWasNotReplicated(t *testing.T) {
 	lost := 0
-	rounds(t, 400, func(p *play) {
+	rounds(t, func(p *play) {
 		east, west := p.world.Region(0), p.world.Region(1)
 		group := []int{1, 4, 16}[p.random.IntN(3)]
 		a := p.open(east, false, group)
@@ -149,6 +149,36 @@ func TestEveryPartOfWhatIsOnItsWay(t *testing.T) {
 		if other := p.takenOver(p.open(p.world.Region(0), true, 1)); !other.equal(after) {
 			t.Fatalf("%b of %v had arrived: west loads %v, east %v", parts, coming, after, other)
 		}
+	}
+}
+
+// TestDeletesOfTheOldRegionComeLate: it has archived by a head that did not arrive, and its
+// deletes come after the takeover.
+func TestDeletesOfTheOldRegionComeLate(t *testing.T) {
+	p := newPlay(t, nil, &counts{})
+	p.threeCommits()
+	p.world.Settle()
+	east := p.open(p.world.Region(0), false, 1)
+	if err := p.do(east, same, func() error { _, err := east.Archive(t.Context(), channel); return err }); err != nil {
+		t.Fatal(err)
+	}
+	meta := &sds.ChannelMeta{SchemaVersion: 1, LamportTimestamp: 4}
+	u := &sds.HistoryUpdate{Evict: []string{"m1", "m2"}}
+	next := func(s state) state { return s.apply(t, meta, u) }
+	if err := p.do(east, next, func() error { return east.Commit(t.Context(), channel, meta, u) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.do(east, same, func() error { _, err := east.Archive(t.Context(), channel); return err }); err != nil {
+		t.Fatal(err)
+	}
+	west := p.open(p.world.Region(1), true, 1)
+	got := p.takenOver(west)
+	if len(got.live) != 3 {
+		t.Fatalf("%v", got)
+	}
+	p.world.Settle()
+	if after := p.takenOver(west); !after.equal(got) {
+		t.Errorf("%v, before the deletes came %v", after, got)
 	}
 }
 

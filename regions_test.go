@@ -56,16 +56,16 @@ func TestElsewhere(t *testing.T) {
 			if err := home.Commit(t.Context(), channel, meta(1), &sds.HistoryUpdate{Evict: []string{"one"}}); err != nil {
 				t.Fatal(err)
 			}
-			head := m.head(t)
-			// Garbage, so that a repair has something to do.
-			if err := m.Stage(t.Context(), key, head.CommitID, []store.Message{{Offset: 100, Body: []byte("x")}}); err != nil {
+			one, err := m.Messages(t.Context(), key, []uint64{0})
+			if err == nil {
+				_, err = home.Archive(t.Context(), channel)
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
-			m.Edit(key, func(_ *store.Head, messages map[uint64]store.Message) {
-				g := messages[100]
-				g.Staged = store.CommitID{1}
-				messages[100] = g
-			})
+			// Garbage, so that a repair has something to do.
+			m.Edit(key, func(_ *store.Head, messages map[uint64]store.Message) { messages[0] = one[0] })
+			head := m.head(t)
 			before := m.inLog()
 			if err := op(open(t, m, in("west"))); !errors.Is(err, sds.ErrElsewhere) {
 				t.Errorf("%v", err)

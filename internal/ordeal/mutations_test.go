@@ -153,8 +153,8 @@ var mutations = []mutation{
 		guard: "who was fenced stays so",
 		part:  `^Commit#.*takeover`,
 		file:  "channel.go",
-		old:   "ch.phase, ch.state = fenced, nil\n",
-		new:   "ch.phase, ch.state = unopened, nil\n",
+		old:   "ch.phase, ch.why, ch.state = fenced, why, nil\n",
+		new:   "ch.phase, ch.why, ch.state = unopened, why, nil\n",
 	},
 	{
 		guard: "nothing is built upon an unknown outcome",
@@ -167,8 +167,8 @@ var mutations = []mutation{
 		guard: "who was fenced deletes none of its values",
 		part:  `^Commit#.*lost/frozen`,
 		file:  "channel.go",
-		old:   "\t\tch.settle(nil)\n\t\treturn ch.fence(err)\n",
-		new:   "\t\tch.settle(nil)\n\t\tch.discard(at.draft.uploaded...)\n\t\treturn ch.fence(err)\n",
+		old:   "\t\tch.settle(nil)\n\t\treturn ch.fence(\"commit\", err, at.head.Epoch)\n",
+		new:   "\t\tch.settle(nil)\n\t\tch.discard(at.draft.uploaded...)\n\t\treturn ch.fence(\"commit\", err, at.head.Epoch)\n",
 	},
 	{
 		guard: "offsets of an unknown staging are skipped",

@@ -208,9 +208,13 @@ func (r *Region) Archive() *Bucket { return &Bucket{r} }
 func (b *Bucket) CopyFrom(other *Bucket) {
 	b.r.world.mu.Lock()
 	defer b.r.world.mu.Unlock()
-	for o := range other.r.bucket.List(background, "") {
-		if body, err := other.r.bucket.Get(background, o); err == nil {
-			_, _ = b.r.bucket.Put(background, o.Name, body) // unless there is another
+	for o, err := range other.r.bucket.List(background, "") {
+		body, failed := other.r.bucket.Get(background, o)
+		if err = errors.Join(err, failed); err == nil {
+			_, err = b.r.bucket.Put(background, o.Name, body)
+		}
+		if err != nil && !errors.Is(err, store.ErrExists) { // what is here stays
+			panic(err)
 		}
 	}
 }

@@ -57,6 +57,13 @@ var stageTests = []logTest{
 		c.stage(newMessages(1, 4))
 		c.check()
 	}},
+	{"StageBelowNext", func(c *channel) {
+		c.commit(newHead(0, 3), newMessages(0, 3))
+		c.stage(newMessages(1, 3))
+		c.check()
+		c.claim(newClaim())
+		c.unstage()
+	}},
 	{"StageOfReplacedWriter", func(c *channel) {
 		c.commit(newHead(0, 3), newMessages(0, 3))
 		prev := c.id()

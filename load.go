@@ -33,7 +33,7 @@ func (ch *channel) load(ctx context.Context) (sds.EncodedChannelData, error) {
 		if err := ch.read(ctx, &v); err != nil {
 			return sds.EncodedChannelData{}, ch.unread(err)
 		}
-		if err := ch.admit(v.head); err != nil {
+		if err := ch.mayClaim(v.head); err != nil {
 			return sds.EncodedChannelData{}, err
 		}
 		st, data, err := ch.verify(ctx, v)

@@ -39,9 +39,9 @@ func (a *Adapter) forked(now *store.Head, epoch uint64) bool {
 	return a.o.Region != "" && now != nil && now.Epoch <= epoch
 }
 
-// admit returns an error when a load may not go on from head: it replaced what this adapter
+// mayClaim returns an error when a load may not go on from head: it replaced what this adapter
 // has committed, or the home is elsewhere. The turn is held.
-func (ch *channel) admit(head *store.Head) error {
+func (ch *channel) mayClaim(head *store.Head) error {
 	if st := ch.state; st != nil && !is(head, st.head.CommitID) && ch.a.forked(head, st.head.Epoch) {
 		return ch.fence("load", &store.ConflictError{Current: head}, st.head.Epoch)
 	}

@@ -25,11 +25,19 @@ func (s *Store) Archive() store.Archive { return s.objects() }
 
 func (s *Store) objects() *archive { return &archive{root: filepath.Join(s.dir, "archive")} }
 
+// path returns the file of an object. No two names have the same one, and none lies outside the
+// archive: a name is taken as it is or refused, never cleaned.
 func (a *archive) path(name string) (string, error) {
-	if !filepath.IsLocal(filepath.FromSlash(name)) || strings.HasPrefix(name, ".") {
+	if !fs.ValidPath(name) || name == "." || strings.HasPrefix(name, ".") || strings.ContainsFunc(name, foreign) {
 		return "", fmt.Errorf("embedded: archive: %q is no name of an object", name)
 	}
 	return filepath.Join(a.root, filepath.FromSlash(name)), nil
+}
+
+// foreign reports whether a character is none that names of objects consist of: see [store.Object].
+// Among the others are some that file systems take for something else, as Windows the backslash.
+func foreign(c rune) bool {
+	return (c < 'a' || 'z' < c) && (c < 'A' || 'Z' < c) && (c < '0' || '9' < c) && !strings.ContainsRune("-_.=/", c)
 }
 
 // Put implements store.Archive: it writes another file, syncs it, and links it to its name.
@@ -133,7 +141,15 @@ func (a *archive) Get(ctx context.Context, o store.Object) ([]byte, error) {
 func (a *archive) List(ctx context.Context, prefix string) iter.Seq2[store.Object, error] {
 	return func(yield func(store.Object, error) bool) {
 		var all []store.Object
-		start := filepath.Join(a.root, filepath.FromSlash(prefix[:strings.LastIndexByte(prefix, '/')+1]))
+		start := a.root
+		if i := strings.LastIndexByte(prefix, '/'); i >= 0 {
+			folder, err := a.path(prefix[:i])
+			if err != nil {
+				yield(store.Object{}, err)
+				return
+			}
+			start = folder
+		}
 		err := filepath.WalkDir(start, func(path string, d fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil // deleted meanwhile, or never there

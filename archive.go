@@ -248,7 +248,7 @@ func manifestName(from uint64) string {
 
 // segmentObject returns the object of a segment.
 func (r ref) segmentObject(seg store.Segment, m *record.Manifest) store.Object {
-	return store.Object{Name: record.Folder(record.Segments, r.key) + m.Name(seg), Version: m.Version}
+	return store.Object{Name: record.Folder(record.Segments, r.key) + m.Name(seg), Version: m.Version, Size: m.Size}
 }
 
 func segmentItem(name string) string { return "segment " + name }
@@ -279,11 +279,12 @@ func (w *archiver) store(ctx context.Context) error {
 	if err != nil {
 		return w.fail("archive", item, contract(err))
 	}
+	if len(body) > record.MaxSegment {
+		return w.fail("archive", item, fmt.Errorf("%w: segment of %d bytes", sds.ErrTooLarge, len(body)))
+	}
 	o, err := w.a.archive.Put(ctx, w.segmentObject(w.seg, w.manifest).Name, body)
 	if errors.Is(err, store.ErrExists) {
-		if body, err = w.a.archive.Get(ctx, o); err == nil && !w.holds(body) {
-			err = fmt.Errorf("%w: the object under its name has other rows", sds.ErrCorrupt)
-		}
+		body, err = w.adopt(ctx, o)
 	}
 	if err != nil {
 		return w.fail("archive", item, err)
@@ -301,6 +302,19 @@ func (w *archiver) store(ctx context.Context) error {
 	w.done.Segments++
 	w.done.Bytes += m.Size
 	return nil
+}
+
+// adopt returns the bytes of the object that is there already, if it has the same rows.
+func (w *archiver) adopt(ctx context.Context, o store.Object) ([]byte, error) {
+	other := fmt.Errorf("%w: the object under its name has other rows", sds.ErrCorrupt)
+	if o.Size > record.MaxSegment {
+		return nil, other
+	}
+	body, err := w.a.archive.Get(ctx, o)
+	if err == nil && !w.holds(body) {
+		err = other
+	}
+	return body, err
 }
 
 // holds reports whether a stored object has the rows of this segment and no others.
@@ -366,6 +380,8 @@ func (r ref) segment(ctx context.Context, seg store.Segment, m *record.Manifest)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil, r.fail("read", item, fmt.Errorf("%w: %w", sds.ErrIncomplete, err))
+	case errors.Is(err, store.ErrSize):
+		return nil, r.fail("read", item, fmt.Errorf("%w: %w", sds.ErrCorrupt, err))
 	case err != nil:
 		return nil, r.fail("read", item, err)
 	case int64(len(b)) != m.Size || sha256.Sum256(b) != m.Sum:

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sdsaws/sdsaws"
+	"github.com/sdsaws/sdsaws/internal/offsets"
+	"github.com/sdsaws/sdsaws/internal/record"
 	"github.com/sdsaws/sdsaws/sds"
 	"github.com/sdsaws/sdsaws/store"
 )
@@ -122,3 +125,41 @@ func FuzzStoredBytes(f *testing.F) {
 type tb struct{ *testing.T }
 
 func (tb) Cleanup(func()) {}
+
+// TestAnEndlessChainEnds: each of many messages says that it is packed against the one before. Whoever
+// follows them to the first would need a stack as deep.
+func TestAnEndlessChainEnds(t *testing.T) {
+	m := newMemory()
+	a := openAs(t, m, "alice", quiet)
+	if err := a.Commit(t.Context(), channel, meta(1), appends("first", "last")); err != nil {
+		t.Fatal(err)
+	}
+	const n = 10_000
+	m.Edit(key, func(head *store.Head, all map[uint64]store.Message) {
+		rec, err := record.OpenHead(key, *head)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for o := uint64(1); o < n; o++ {
+			all[o] = store.Message{Offset: o, ID: "x", Body: record.Message(o, record.Term{}, []uint64{o - 1}, []byte{0})}
+		}
+		head.Start, head.Next, rec.Live = 0, n, offsets.Set{}
+		rec.Live.Add(n - 1)
+		rec.History.Add(n - 1)
+		head.Body = rec.Body(key, *head)
+	})
+	reads := 0
+	m.setFault(func(op string) fault {
+		if op == "messages" {
+			reads++
+		}
+		return none
+	})
+	_, err := openAs(t, m, "alice", quiet).Message(t.Context(), channel, "x")
+	if !errors.Is(err, sds.ErrCorrupt) || !strings.Contains(err.Error(), "group") {
+		t.Errorf("%v, want that it is no group", err)
+	}
+	if reads > 100 {
+		t.Errorf("%d requests for messages", reads)
+	}
+}

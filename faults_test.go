@@ -77,3 +77,32 @@ func TestAClaimCheckIsVerified(t *testing.T) {
 		t.Fatalf("%v, %v, want ErrCorrupt", d, err)
 	}
 }
+
+// TestAnObjectOfAnotherSizeIsDamage: what is larger than the head or the manifest says isn't read, and is
+// told as what it is, a value and a segment alike.
+func TestAnObjectOfAnotherSizeIsDamage(t *testing.T) {
+	for _, folder := range []string{"values/", "segments/"} {
+		m := newMemory()
+		a := open(t, m, sdsaws.Options{InlineBytes: 1, ArchiveMessages: 1 << 30})
+		err := a.Commit(t.Context(), channel, meta(1), appends("goes"))
+		if err == nil {
+			err = a.Commit(t.Context(), channel, meta(2), &sds.HistoryUpdate{Evict: []string{"goes"}})
+		}
+		if err == nil {
+			_, err = a.Archive(t.Context(), channel)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.archive.Edit(folder, func(b []byte) []byte { return append(b, 0) })
+		b := open(t, m, sdsaws.Options{})
+		if folder == "values/" {
+			_, err = b.LoadChannel(t.Context(), channel)
+		} else {
+			_, err = b.Message(t.Context(), channel, "goes")
+		}
+		if !errors.Is(err, sds.ErrCorrupt) || !errors.Is(err, store.ErrSize) {
+			t.Errorf("%s: %v, want ErrCorrupt and ErrSize", folder, err)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package sdsaws
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"slices"
 
 	"github.com/sdsaws/sdsaws/internal/offsets"
@@ -68,6 +69,12 @@ func (o *opener) fetch(ctx context.Context, wanted ...uint64) error {
 // open returns the bytes of the message at an offset as they were handed over, and its
 // term.
 func (o *opener) open(ctx context.Context, offset uint64) ([]byte, record.Term, error) {
+	return o.openFor(ctx, offset, offset)
+}
+
+// openFor opens the message at offset for one at top, whose group it must be of. So what says that it is
+// packed against an endless chain of others ends at the first that lies too far off.
+func (o *opener) openFor(ctx context.Context, offset, top uint64) ([]byte, record.Term, error) {
 	if p, ok := o.plain[offset]; ok {
 		return p.bytes, p.term, nil
 	}
@@ -76,13 +83,16 @@ func (o *opener) open(ctx context.Context, offset uint64) ([]byte, record.Term, 
 		return nil, record.Term{}, o.fail("read", itemName(offset), sds.ErrIncomplete)
 	}
 	against, err := record.Against(offset, m.Body)
+	if err == nil && top-offset >= maxGroup {
+		err = fmt.Errorf("%w: a group of more than %d messages", record.ErrCorrupt, maxGroup)
+	}
 	if err != nil {
 		return nil, record.Term{}, o.fail("read", itemName(offset), contract(err))
 	}
 	if err := o.have(ctx, against); err != nil {
 		return nil, record.Term{}, err
 	}
-	dictionary, err := o.dictionary(ctx, against, true)
+	dictionary, err := o.dictionary(ctx, against, top)
 	if err != nil {
 		return nil, record.Term{}, err
 	}
@@ -102,19 +112,35 @@ func (o *opener) open(ctx context.Context, offset uint64) ([]byte, record.Term, 
 	return plain, term, nil
 }
 
-// dictionary returns what something is packed against: the bytes of the first of these messages, when
-// it is packed against that one whole, and the envelopes of the others, one after the other.
-func (o *opener) dictionary(ctx context.Context, against []uint64, whole bool) ([]byte, error) {
+// dictionary returns what the message at top is packed against: the bytes of the first of these
+// messages and the envelopes of the others, one after the other.
+func (o *opener) dictionary(ctx context.Context, against []uint64, top uint64) ([]byte, error) {
 	var b []byte
 	for i, d := range against {
+		plain, _, err := o.openFor(ctx, d, top)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			plain = sds.Envelope(plain)
+		}
+		b = append(b, plain...)
+	}
+	return b, nil
+}
+
+// envelopes returns the envelopes of the messages at these offsets, one after the other.
+func (o *opener) envelopes(ctx context.Context, against []uint64) ([]byte, error) {
+	if err := o.have(ctx, against); err != nil {
+		return nil, err
+	}
+	var b []byte
+	for _, d := range against {
 		plain, _, err := o.open(ctx, d)
 		if err != nil {
 			return nil, err
 		}
-		if i > 0 || !whole {
-			plain = sds.Envelope(plain)
-		}
-		b = append(b, plain...)
+		b = append(b, sds.Envelope(plain)...)
 	}
 	return b, nil
 }
@@ -173,19 +199,15 @@ func (o *opener) skeleton(ctx context.Context, op string, rec *record.Head) ([][
 	}
 	var dictionary []byte
 	if rec.Envelopes {
-		against := rec.Dictionary()
-		if err := o.have(ctx, against); err != nil {
-			return nil, err
-		}
 		var err error
-		if dictionary, err = o.dictionary(ctx, against, false); err != nil {
+		if dictionary, err = o.envelopes(ctx, rec.Dictionary()); err != nil {
 			return nil, err
 		}
 	}
 	literals, err := o.a.codec.OpenSkeleton(packed, len(rec.Messages), dictionary)
 	if err != nil {
 		err = contract(err)
-		if len(rec.Against) > 0 {
+		if rec.Envelopes {
 			err = misfit{err}
 		}
 		return nil, o.fail(op, "snapshot", err)

@@ -102,6 +102,8 @@ func (r ref) fetchValue(ctx context.Context, v *record.Value) ([]byte, error) {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil, fmt.Errorf("%w: value %s: %w", sds.ErrIncomplete, v.Name, err)
+	case errors.Is(err, store.ErrSize):
+		return nil, fmt.Errorf("value %s: %w: %w", v.Name, sds.ErrCorrupt, err)
 	case err != nil:
 		return nil, fmt.Errorf("value %s: %w", v.Name, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"os"
@@ -127,7 +128,7 @@ func (a *archive) Get(ctx context.Context, o store.Object) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := os.ReadFile(path)
+	b, err := read(path, o.Size)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = store.ErrNotFound
 	}
@@ -135,6 +136,26 @@ func (a *archive) Get(ctx context.Context, o store.Object) ([]byte, error) {
 		return nil, fmt.Errorf("embedded: archive: get %q: %w", o.Name, err)
 	}
 	return b, nil
+}
+
+// read reads a file, which must have size bytes unless that is 0.
+func read(path string, size int64) ([]byte, error) {
+	if size == 0 {
+		return os.ReadFile(path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil {
+		return nil, err
+	} else if info.Size() != size {
+		return nil, fmt.Errorf("%w: %d bytes, not %d", store.ErrSize, info.Size(), size)
+	}
+	b := make([]byte, size)
+	_, err = io.ReadFull(f, b)
+	return b, err
 }
 
 // List implements store.Archive.

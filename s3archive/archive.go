@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -174,7 +175,8 @@ func (a *Archive) same(ctx context.Context, o store.Object, body []byte, checksu
 	return o, nil
 }
 
-// Get implements store.Archive with one GetObject.
+// Get implements store.Archive with one GetObject. Of an object that has another size than o it
+// reads the headers alone.
 func (a *Archive) Get(ctx context.Context, o store.Object) ([]byte, error) {
 	out, err := a.client.GetObject(ctx, &s3.GetObjectInput{
 		Bucket: &a.bucket, Key: a.key(o.Name), VersionId: version(o.Version),
@@ -187,13 +189,35 @@ func (a *Archive) Get(ctx context.Context, o store.Object) ([]byte, error) {
 		return nil, fmt.Errorf("s3archive: get %q: %w", o.Name, err)
 	}
 	defer out.Body.Close()
-	var b bytes.Buffer
-	b.Grow(int(min(max(0, aws.ToInt64(out.ContentLength)), 64<<20)) + bytes.MinRead)
-	if _, err := io.Copy(&b, out.Body); err != nil {
+	b, err := body(out, o.Size)
+	if err != nil {
 		return nil, fmt.Errorf("s3archive: get %q: %w", o.Name, err)
 	}
-	if n := aws.ToInt64(out.ContentLength); out.ContentLength != nil && n != int64(b.Len()) {
-		return nil, fmt.Errorf("s3archive: get %q: %d of %d bytes: %w", o.Name, b.Len(), n, io.ErrUnexpectedEOF)
+	return b, nil
+}
+
+// body reads what a GetObject gives, which must have size bytes unless that is 0.
+func body(out *s3.GetObjectOutput, size int64) ([]byte, error) {
+	said := aws.ToInt64(out.ContentLength)
+	if size > 0 && out.ContentLength != nil && said != size {
+		return nil, fmt.Errorf("%w: %d bytes, not %d", store.ErrSize, said, size)
+	}
+	var from io.Reader = out.Body
+	if size > 0 {
+		from = io.LimitReader(from, min(size, math.MaxInt64-1)+1) // where the headers don't say it
+	}
+	var b bytes.Buffer
+	b.Grow(int(min(max(0, said), 64<<20)) + bytes.MinRead)
+	if _, err := io.Copy(&b, from); err != nil {
+		return nil, err
+	}
+	switch {
+	case size > 0 && int64(b.Len()) > size:
+		return nil, fmt.Errorf("%w: more than %d bytes", store.ErrSize, size)
+	case out.ContentLength != nil && said != int64(b.Len()):
+		return nil, fmt.Errorf("%d of %d bytes: %w", b.Len(), said, io.ErrUnexpectedEOF)
+	case size > 0 && int64(b.Len()) < size:
+		return nil, fmt.Errorf("%w: %d bytes, not %d", store.ErrSize, b.Len(), size)
 	}
 	return b.Bytes(), nil
 }

@@ -16,7 +16,8 @@ type Object struct {
 	// archive that keeps none.
 	Version string
 
-	Size int64 // bytes; not set in arguments
+	// Size is in bytes. In an argument of Get it is how many the object must have, 0: any.
+	Size int64
 }
 
 // Archive keeps objects: history that left the log, and what is too large for it. Its
@@ -29,7 +30,8 @@ type Archive interface {
 	Put(ctx context.Context, name string, body []byte) (Object, error)
 
 	// Get returns the bytes of an object: of its version, or, when o has none, of the current
-	// one. ErrNotFound when there is none.
+	// one. ErrNotFound when there is none. With o.Size above 0 it reads and allocates no more than
+	// that and some KB, however large the object is: of another size it is an ErrSize.
 	Get(ctx context.Context, o Object) ([]byte, error)
 
 	// List yields every version of every object whose name begins with prefix, in
@@ -46,6 +48,9 @@ type Archive interface {
 var (
 	// ErrExists says that something else is stored under the name. Nothing was written.
 	ErrExists = errors.New("exists already, with other content")
+
+	// ErrSize says that an object has another size than was asked for. It was not read.
+	ErrSize = errors.New("object has another size")
 
 	// ErrNotFound says that there is nothing of that name.
 	ErrNotFound = errors.New("not found")

@@ -163,7 +163,8 @@ func (s *Set) Append(b []byte) []byte {
 }
 
 // Decode reads what Append wrote and nothing else. A set of more than limit offsets
-// is refused, so that hostile bytes can't make a caller walk through 2^64 of them.
+// is refused, so that hostile bytes can't make a caller walk through 2^64 of them. It allocates at most
+// 8 bytes for each byte of b.
 func Decode(b []byte, limit int) (Set, error) {
 	next := func() (uint64, bool) {
 		v, n := binary.Uvarint(b)
@@ -174,7 +175,7 @@ func Decode(b []byte, limit int) (Set, error) {
 		return v, true
 	}
 	count, ok := next()
-	if !ok || count > uint64(len(b)) {
+	if !ok || count > uint64(len(b)/2) { // a span takes two bytes
 		return Set{}, ErrEncoding
 	}
 	s := Set{spans: make([]span, 0, count)}

@@ -73,7 +73,7 @@ func (c *Codec) decoder() (*zstd.Decoder, error) {
 		return d, nil
 	}
 	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1),
-		zstd.WithDecoderMaxMemory(MaxPlain), zstd.WithDecoderLowmem(true))
+		zstd.WithDecoderMaxMemory(MaxPlain), zstd.WithDecoderLowmem(true), zstd.WithDecodeAllCapLimit(true))
 }
 
 // dictionaryID names the dictionary in a frame. There is one at most, and the body says
@@ -124,10 +124,17 @@ func against(e *zstd.Encoder, dictionary, plain, b []byte) ([]byte, error) {
 	return to.Bytes(), nil
 }
 
-// unpack undoes Pack.
+// maxRatio is how many bytes one byte of zstd can stand for: the least block of the largest size, 128
+// KiB, has a header of 3 bytes and 1 byte that is repeated.
+// https://datatracker.ietf.org/doc/html/rfc8878#section-3.1.1.2
+const maxRatio = 128 << 10 / 4
+
+// unpack undoes Pack. Beside its decoder, some MB that are used again, it allocates as many bytes as
+// packed says that there are: at most MaxPlain, and at most maxRatio for each byte that is there. What would
+// decompress to more is refused as soon as it has more.
 func (c *Codec) unpack(packed, dictionary []byte) ([]byte, error) {
 	length, n := binary.Uvarint(packed)
-	if n <= 0 || length > MaxPlain {
+	if n <= 0 || length > MaxPlain || length > uint64(len(packed))*maxRatio {
 		return nil, fmt.Errorf("%w: length of a value", ErrCorrupt)
 	}
 	d, err := c.decoder()
@@ -141,9 +148,7 @@ func (c *Codec) unpack(packed, dictionary []byte) ([]byte, error) {
 	if err := d.ResetWithOptions(nil, option); err != nil {
 		return nil, err
 	}
-	// The length is only believed as far as the bytes can plausibly hold.
-	room := min(length, uint64(len(packed))*64)
-	plain, err := d.DecodeAll(packed[n:], make([]byte, 0, room))
+	plain, err := d.DecodeAll(packed[n:], make([]byte, 0, length)) // which it doesn't pass
 	c.mu.Lock()
 	if len(c.decoders) < maxIdle {
 		c.decoders = append(c.decoders, d)

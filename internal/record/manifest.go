@@ -29,6 +29,10 @@ const (
 // a manifest says so.
 const MaxRows = 1 << 20
 
+// MaxSegment is the largest object of a segment, in bytes, that is written or read. Usual ones
+// have up to 32 MiB of messages before they are compressed.
+const MaxSegment = 512 << 20
+
 // Manifest is what the body of a store.Segment says.
 type Manifest struct {
 	State      State
@@ -150,6 +154,9 @@ func OpenManifest(key store.Key, at store.Segment) (*Manifest, error) {
 		m.State < Writing || m.State > Done {
 		return nil, fmt.Errorf("%w: manifest: offsets or state", ErrCorrupt)
 	}
+	if m.Size < 0 || m.Size > MaxSegment {
+		return nil, fmt.Errorf("%w: manifest: size of the object", ErrCorrupt)
+	}
 	return m, nil
 }
 
@@ -190,7 +197,7 @@ func (m *Manifest) setNumber(number protowire.Number, v uint64) error {
 	case fieldArchivedAt:
 		m.ArchivedAt = time.UnixMilli(int64(v)) //nolint:gosec // two's complement
 	case fieldBytes:
-		m.Size = int64(v) //nolint:gosec // compared with what is read
+		m.Size = int64(v) //nolint:gosec // compared in OpenManifest
 	case fieldMinLamport:
 		m.MinLamport = int64(v) //nolint:gosec // two's complement
 	case fieldMaxLamport:

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -126,6 +127,25 @@ var archiveTests = []archiveTest{
 				a.Errorf("Get %q: %v, want ErrNotFound", name, err)
 			}
 		}
+	}},
+	{"GetOfAnotherSize", func(a *archive) {
+		o := a.put("x", random(1000))
+		a.put("empty", nil)
+		for _, size := range []int64{1, 999, 1001, math.MaxInt64} {
+			other := o
+			other.Size = size
+			if b, err := a.store.Get(a.Context(), other); !errors.Is(err, store.ErrSize) || len(b) > 0 {
+				a.Errorf("an object of 1000 bytes, asked for with %d: %d bytes, %v, want ErrSize", size, len(b), err)
+			}
+		}
+		gone := store.Object{Name: a.prefix + "none", Size: 1000}
+		if _, err := a.store.Get(a.Context(), gone); !errors.Is(err, store.ErrNotFound) {
+			a.Errorf("Get of nothing with a size: %v, want ErrNotFound", err)
+		}
+		if _, err := a.store.Get(a.Context(), store.Object{Name: a.prefix + "empty", Size: 1}); !errors.Is(err, store.ErrSize) {
+			a.Errorf("an empty object, asked for with 1 byte: %v, want ErrSize", err)
+		}
+		a.check()
 	}},
 	{"PutAgain", func(a *archive) {
 		first := a.put("x", []byte("first"))

@@ -80,6 +80,9 @@ func (m *MemoryArchive) Get(ctx context.Context, o store.Object) ([]byte, error)
 	if !ok {
 		return nil, fmt.Errorf("memory: get %q: %w", o.Name, store.ErrNotFound)
 	}
+	if o.Size > 0 && o.Size != int64(len(b)) {
+		return nil, fmt.Errorf("memory: get %q: %w: %d bytes, not %d", o.Name, store.ErrSize, len(b), o.Size)
+	}
 	return bytes.Clone(b), nil
 }
 

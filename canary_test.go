@@ -217,6 +217,7 @@ func TestNoRefusalShowsAMessage(t *testing.T) {
 	var out canary.Output
 	defer out.Logs()()
 	m := newMemory()
+	m.MaxHint = 5000
 	o := quiet
 	o.MaxPending = 3000
 	a := openAs(t, m, "alice", o)
@@ -259,6 +260,7 @@ func TestNoRefusalShowsAMessage(t *testing.T) {
 		note(a.SaveChannelMeta(ctx, channel, plantedMeta(1)))
 		note(a.SetRetrievalHint(ctx, raw("message id"), append([]byte(raw("hint")), make([]byte, 4000)...)))
 	}
+	note(a.SetRetrievalHint(ctx, raw("message id"), append([]byte(raw("hint")), make([]byte, 5000)...)))
 	canceled, cancel := context.WithCancel(ctx)
 	cancel()
 	note(a.Commit(canceled, channel, plantedMeta(9), &sds.HistoryUpdate{Append: []sds.Message{planted(9, 0)}}))

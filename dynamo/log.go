@@ -308,7 +308,7 @@ func (l *Log) Size(ctx context.Context, key store.Key) (int64, error) {
 		ExpressionAttributeValues: item{":p": str(pk)},
 	})
 	for pages.HasMorePages() {
-		out, err := pages.NextPage(ctx)
+		out, err := pages.NextPage(ctx, meter{table: l.table}.each("Query", Loads, 0)) // not counted
 		if err != nil {
 			return 0, fmt.Errorf("dynamo: size: %w", err)
 		}

@@ -9,6 +9,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go/middleware"
+
+	"github.com/sdsaws/sdsaws/internal/mute"
+
 )
 
 // Purpose says what a request was sent for.
@@ -60,10 +63,10 @@ func newMeter(table string, o *Options) meter {
 }
 
 // each returns a call option that reports every attempt of the call, and names the table
-// when it isn't there.
+// when it isn't there. Errors hold nothing of items.
 func (m meter) each(operation string, p Purpose, writeUnits int) func(*dynamodb.Options) {
 	return func(o *dynamodb.Options) {
-		o.APIOptions = append(o.APIOptions, m.nameMissing)
+		o.APIOptions = append(o.APIOptions, m.nameMissing, mute.Errors)
 		if m.on == nil {
 			return
 		}

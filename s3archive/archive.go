@@ -27,6 +27,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/sdsaws/sdsaws/internal/mute"
 	"github.com/sdsaws/sdsaws/store"
 )
 
@@ -81,7 +82,7 @@ func PathStyle(o *s3.Options) { o.UsePathStyle = o.UsePathStyle || o.BaseEndpoin
 // when it isn't there.
 func (a *Archive) each(operation string) func(*s3.Options) {
 	return func(o *s3.Options) {
-		o.APIOptions = append(o.APIOptions, a.nameMissing)
+		o.APIOptions = append(o.APIOptions, a.nameMissing, mute.Errors)
 		if a.o.OnUsage == nil {
 			return
 		}

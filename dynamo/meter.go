@@ -11,7 +11,6 @@ import (
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/sdsaws/sdsaws/internal/mute"
-
 )
 
 // Purpose says what a request was sent for.

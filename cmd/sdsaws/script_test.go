@@ -58,10 +58,7 @@ func TestScripts(t *testing.T) {
 				ts.Check(fillLarge(context.Background(), ts.MkAbs(args[0])))
 			},
 			"sql": func(ts *testscript.TestScript, _ bool, args []string) {
-				db, err := sql.Open("sqlite", filepath.Join(ts.MkAbs(args[0]), "sdsaws.sqlite"))
-				ts.Check(err)
-				_, err = db.ExecContext(context.Background(), args[1])
-				ts.Check(errors.Join(err, db.Close()))
+				ts.Check(alter(context.Background(), ts.MkAbs(args[0]), args[1]))
 			},
 			"alter": func(ts *testscript.TestScript, _ bool, args []string) {
 				for _, file := range glob(ts, args[0]) {
@@ -93,6 +90,16 @@ func TestScripts(t *testing.T) {
 			},
 		},
 	})
+}
+
+// alter changes the database of a store.
+func alter(ctx context.Context, dir, statement string) error {
+	db, err := sql.Open("sqlite", filepath.Join(dir, "sdsaws.sqlite"))
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, statement)
+	return errors.Join(err, db.Close())
 }
 
 // glob returns the files that a pattern matches: at least one.

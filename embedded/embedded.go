@@ -151,6 +151,7 @@ func (s *Store) Close() error {
 		err = s.db.Close()
 	}
 	if s.locked != nil {
+		_ = unlock(s.locked) // closing it gives the lock back as well, perhaps later
 		if closed := s.locked.Close(); !errors.Is(closed, os.ErrClosed) {
 			err = errors.Join(err, closed)
 		}

@@ -18,3 +18,7 @@ func lock(f *os.File) error {
 	}
 	return err
 }
+
+// unlock gives the lock back. Closing f doesn't, while a process that was started meanwhile has it too,
+// until it runs its program.
+func unlock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) }

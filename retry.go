@@ -271,7 +271,7 @@ func (r *retryer) delay(call *call, kind fault) time.Duration {
 		base = throttleBaseDelay
 	}
 	ceiling := min(base<<min(call.retries-1, 20), r.policy.MaxBackoff)
-	d := rand.N(ceiling + 1)
+	d := rand.N(ceiling + 1) //nolint:gosec // jitter
 	if kind != faultInProgress {
 		return d
 	}

@@ -9,7 +9,7 @@ import (
 
 // syncDir makes what was created, linked or removed in a directory last.
 func syncDir(dir string) error {
-	d, err := os.Open(dir)
+	d, err := os.Open(dir) //nolint:gosec // a directory of the store
 	if err != nil {
 		return err
 	}

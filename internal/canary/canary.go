@@ -29,7 +29,7 @@ func (b Bird) forms() []string {
 		string(b),
 		hex.EncodeToString([]byte(b)),
 		strings.ToUpper(hex.EncodeToString([]byte(b))),
-		strings.Trim(fmt.Sprint([]byte(b)), "[]"),                         // %v of bytes
+		strings.Trim(fmt.Sprintf("%d", []byte(b)), "[]"),                  // %v of bytes
 		strings.Trim(fmt.Sprintf("%#v", []byte(b))[len("[]byte{"):], "}"), // %#v of bytes
 		fmt.Sprintf("% x", []byte(b)),                                     // a dump
 		strings.Trim(fmt.Sprintf("%q", []rune(b)), "[]"),                  // %q of runes

@@ -23,7 +23,7 @@ func TestACanaryIsFound(t *testing.T) {
 	raw := []byte(b.Raw())
 	for name, text := range map[string]string{
 		"raw": b.Raw(), "quoted": fmt.Sprintf("%q", raw), "hex": hex.EncodeToString(raw), "upper hex": fmt.Sprintf("%X", raw),
-		"%v": fmt.Sprint(raw), "%#v": fmt.Sprintf("%#v", raw), "% x": fmt.Sprintf("% x", raw), "runes": fmt.Sprintf("%q", []rune(string(raw))),
+		"%v": fmt.Sprintf("%v", raw), "%#v": fmt.Sprintf("%#v", raw), "% x": fmt.Sprintf("% x", raw), "runes": fmt.Sprintf("%q", []rune(string(raw))),
 		"base64": base64.StdEncoding.EncodeToString(raw), "base64, 1": base64.StdEncoding.EncodeToString(raw[1:]),
 		"base64, url": base64.URLEncoding.EncodeToString(raw[2:]), "base64, raw": base64.RawStdEncoding.EncodeToString(append(raw, raw...)),
 		"an error": canary.Errors(errors.New(string(raw))), "wrapped": canary.Errors(fmt.Errorf("x: %w", errors.New(string(raw)))),

@@ -261,7 +261,7 @@ func (r *runner) table() (all []*trial) {
 		all = slices.DeleteFunc(all, func(t *trial) bool { return !r.o.Only.MatchString(t.String()) })
 	}
 	if r.o.Seed != 0 {
-		random := rand.New(rand.NewSource(r.o.Seed))
+		random := rand.New(rand.NewSource(r.o.Seed)) //nolint:gosec // a seed makes it reproducible
 		random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	}
 	if r.o.Part > 0 {

@@ -76,10 +76,17 @@ func Encode(key store.Key, archivedAt time.Time, messages []Message) ([]byte, er
 	}
 	w := parquet.NewGenericWriter[row](&out, options...)
 	var again []byte
+	size, listed := 0, 0
 	for i := range messages {
+		if size += len(messages[i].Plain); size > maxPlain {
+			return nil, fmt.Errorf("segment: messages of more than %d bytes", maxPlain)
+		}
 		r, err := newRow(key, archivedAt, &messages[i])
 		if err != nil {
 			return nil, err
+		}
+		if listed += max(len(r.CausalHistory), len(r.RepairRequest)); listed > maxEntries { // they are in raw then
+			r.CausalHistory, r.RepairRequest = nil, nil
 		}
 		if again, err = r.appendTo(again[:0]); err != nil || !bytes.Equal(again, messages[i].Plain) {
 			r.Raw = &messages[i].Plain
@@ -149,12 +156,23 @@ func (r *row) appendTo(b []byte) ([]byte, error) {
 
 // Decode yields the messages of a segment, which must be the channel's. After an error it
 // ends. The bytes are to be verified before, by the checksum in the manifest: a Parquet
-// reader may panic at damaged ones, which is an error here, and allocates what they say.
+// reader may panic at damaged ones, which is an error here.
+//
+// Whatever the bytes are, it allocates at a time no more than a few times the page that it decodes, and what it
+// yields: before the reader sees the file, one is refused that says, or holds, more than 2^20 rows, 2^20
+// elements of a list's column, 1 GiB not compressed, or more than its compressed bytes.
 func Decode(key store.Key, b []byte) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		var r *parquet.GenericReader[row]
+		batch := 64 // rows
 		err := guarded(func() error {
-			f, err := parquet.OpenFile(bytes.NewReader(b), int64(len(b)), parquet.SkipPageIndex(true))
+			dictionary, err := check(b)
+			if err != nil {
+				return err
+			}
+			// Rows that refer to a value of a dictionary have a copy each.
+			batch = max(1, min(batch, (8<<20)/max(1, dictionary)))
+			f, err := parquet.OpenFile(bytes.NewReader(b), int64(len(b)), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 			if err == nil {
 				r = parquet.NewGenericReader[row](f)
 			}
@@ -164,8 +182,8 @@ func Decode(key store.Key, b []byte) iter.Seq2[Message, error] {
 			yield(Message{}, err)
 			return
 		}
-		defer func() { _ = guarded(r.Close) }()      // it has only read
-		for rows := make([]row, 64); ; clear(rows) { // what was yielded is the caller's
+		defer func() { _ = guarded(r.Close) }()         // it has only read
+		for rows := make([]row, batch); ; clear(rows) { // what was yielded is the caller's
 			n, end := 0, false
 			err := guarded(func() (err error) {
 				n, err = r.Read(rows)

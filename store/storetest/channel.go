@@ -94,7 +94,7 @@ func (c *channel) fill(start, next uint64, size int) {
 		for o := from; o < to; o++ {
 			messages = append(messages, newMessage(o, size))
 		}
-		rand.Shuffle(len(messages), func(i, j int) {
+		rand.Shuffle(len(messages), func(i, j int) { //nolint:gosec // a test's
 			messages[i], messages[j] = messages[j], messages[i]
 		})
 		c.commit(newHead(min(start, from), to), messages)

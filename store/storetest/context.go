@@ -46,7 +46,7 @@ var contextTests = []logTest{
 		for i := range uint64(25) {
 			ctx, cancel := context.WithCancel(c.Context())
 			head, messages := newHead(0, 4*(i+1)), newMessages(4*i, 4*(i+1))
-			timer := time.AfterFunc(time.Duration(rand.IntN(3000))*time.Microsecond, cancel)
+			timer := time.AfterFunc(time.Duration(rand.IntN(3000))*time.Microsecond, cancel) //nolint:gosec // a test's
 			err := c.log.Commit(ctx, c.key, c.id(), head, messages)
 			timer.Stop()
 			cancel()

@@ -141,7 +141,7 @@ func TestAnEndlessChainEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		for o := uint64(1); o < n; o++ {
-			all[o] = store.Message{Offset: o, ID: "x", Body: record.Message(o, record.Term{}, []uint64{o - 1}, []byte{0})}
+			all[o] = store.Message{Offset: o, ID: "x", Body: record.Delta(o, record.Term{}, []uint64{o - 1}, []byte{0})}
 		}
 		head.Start, head.Next, rec.Live = 0, n, offsets.Set{}
 		rec.Live.Add(n - 1)

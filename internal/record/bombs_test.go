@@ -7,6 +7,8 @@ import (
 	"math"
 	"runtime"
 	"testing"
+
+	"github.com/sdsaws/sdsaws/store"
 )
 
 // allocated returns how many bytes f allocates.
@@ -102,49 +104,57 @@ func TestTheLargestValueFitsTheBound(t *testing.T) {
 	}
 }
 
-// TestASkeletonOfNothingIsRefused: one that names more messages than a snapshot may have.
-func TestASkeletonOfNothingIsRefused(t *testing.T) {
+// TestASkeletonTakesWhatIsThere: one around more messages than it has lengths for is refused, and the
+// largest one is opened, in the memory that is stated.
+func TestASkeletonTakesWhatIsThere(t *testing.T) {
 	var c Codec
-	for name, count := range map[string]uint64{
-		"more than may be": MaxKept + 1, "as many as its bytes": 32 << 20, "far more": math.MaxUint64,
-	} {
-		plain := append(binary.AppendUvarint(nil, count), make([]byte, 32<<20)...)
-		b, err := c.Pack(plain, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n := allocated(func() { _, err = c.OpenSkeleton(b, 1, nil) }); n > uint64(len(plain))+overhead {
-			t.Errorf("%s: %d bytes allocated for %d", name, n, len(b))
-		}
-		if !errors.Is(err, ErrCorrupt) {
-			t.Errorf("%s: %v, want ErrCorrupt", name, err)
-		}
-	}
-	most := &Skeleton{Literals: make([][]byte, MaxKept+1), Offsets: make([]uint64, MaxKept)}
-	plain := most.Append(nil)
+	plain := Skeleton(make([][]byte, MaxBuffered+1))
 	b, err := c.Pack(plain, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var s *Skeleton
-	if n := allocated(func() { s, err = c.OpenSkeleton(b, 1, nil) }); n > uint64(len(plain))+40*MaxKept+overhead {
+	if n := allocated(func() { _, err = c.OpenSkeleton(b, MaxBuffered+1, nil) }); n > uint64(len(plain))+overhead || !errors.Is(err, ErrCorrupt) {
+		t.Errorf("more messages than lengths: %v, %d bytes allocated", err, n)
+	}
+	var literals [][]byte
+	if n := allocated(func() { literals, err = c.OpenSkeleton(b, MaxBuffered, nil) }); n > uint64(len(plain))+32*MaxBuffered+overhead {
 		t.Errorf("%d bytes allocated", n)
 	}
-	if err != nil || len(s.Offsets) != MaxKept {
-		t.Errorf("the largest skeleton: %v", err)
+	if err != nil || len(literals) != MaxBuffered+1 {
+		t.Fatalf("the largest skeleton: %v", err)
 	}
-	if _, err := s.Join([][]byte{make([]byte, MaxPlain+1)}); err == nil {
+	if _, err := Join([][]byte{nil, nil}, [][]byte{make([]byte, MaxPlain+1)}); err == nil {
 		t.Error("a snapshot of more than MaxPlain bytes")
+	}
+}
+
+// TestOffsetsAreBounded: a few bytes can name many offsets, but no more than a snapshot may have.
+func TestOffsetsAreBounded(t *testing.T) {
+	at := store.Head{Next: 1 << 40}
+	run := func(count uint64) []byte { return binary.AppendUvarint(binary.AppendVarint(nil, 0), count) }
+	var all []uint64
+	var err error
+	if n := allocated(func() { all, err = openOffsets(run(MaxBuffered), at) }); n > 64*MaxBuffered {
+		t.Errorf("%d bytes allocated", n)
+	}
+	if err != nil || len(all) != MaxBuffered {
+		t.Errorf("as many as may be: %d, %v", len(all), err)
+	}
+	for name, b := range map[string][]byte{"one more": run(MaxBuffered + 1), "far more": run(1 << 39), "endless": run(math.MaxUint64),
+		"again and again": bytes.Repeat(run(MaxBuffered/2), 3)} {
+		if n := allocated(func() { _, err = openOffsets(b, at) }); n > 64*MaxBuffered || !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %v, %d bytes allocated", name, err, n)
+		}
 	}
 }
 
 // TestAgainstIsBounded: a message can't be packed against more than a few, nor later ones.
 func TestAgainstIsBounded(t *testing.T) {
-	for _, count := range []uint64{0, MaxDictionaries + 1, math.MaxUint64} {
+	for _, count := range []uint64{MaxDictionaries + 1, math.MaxUint64} {
 		b := binary.AppendUvarint(nil, count)
 		b = append(b, bytes.Repeat([]byte{1}, 1<<20)...)
 		var err error
-		if n := allocated(func() { _, _, err = CutAgainst(b, 1<<40) }); n > 64<<10 || !errors.Is(err, ErrCorrupt) {
+		if n := allocated(func() { _, _, err = cutAgainst(b, 1<<40) }); n > 64<<10 || !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%d messages: %v, %d bytes allocated", count, err, n)
 		}
 	}

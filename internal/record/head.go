@@ -312,7 +312,7 @@ func appendOffsets(b []byte, all []uint64) []byte {
 	return b
 }
 
-// openOffsets undoes appendOffsets, of offsets that a head at that place can need.
+// openOffsets undoes appendOffsets. It takes up to MaxBuffered offsets that a head at that place can need.
 func openOffsets(b []byte, at store.Head) (all []uint64, err error) {
 	end := uint64(0)
 	for len(b) > 0 {

@@ -21,6 +21,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -41,10 +42,14 @@ type Backend struct {
 // concurrent use; operations on one channel take effect in the order in which they are
 // called.
 //
-// In memory it keeps, for each channel it has seen, the packed snapshot and about 100
-// bytes a message of the history, and besides the accepted work that Options.MaxPending
-// bounds. Archiving takes some 100 MB more while it runs, for one segment at a time.
-// Goroutines run only while something is written; Close waits for them.
+// Its memory is bounded: docs/design.md, section "Overload", has what by what. In short,
+// Options.MaxPending bounds accepted work, which is there once more, compressed, while it is
+// being written. For each channel it has seen the adapter keeps what lies between the messages
+// of the snapshot and about 100 bytes a message of the history, until Release; some 500
+// bytes and the id of a channel stay as long as the adapter. 64 MiB of the latest messages,
+// 16,384 hints and 10,000 names of objects to delete are kept over all channels. Archiving
+// takes some 100 MB more while it runs, for one segment at a time. Goroutines run only
+// while something is written, at most one a channel; Close waits for them.
 type Adapter struct {
 	log     store.Log
 	archive store.Archive
@@ -58,10 +63,13 @@ type Adapter struct {
 	stop context.CancelFunc
 	runs sync.WaitGroup // the goroutines that work
 
+	places    places
 	frames    frames
 	archiving chan struct{} // of capacity 1: held by who archives in the background
 
 	pending atomic.Int64 // bytes of accepted work
+	trashed atomic.Int64 // objects in the channels' trash
+	relief  relief
 
 	closed atomic.Bool
 
@@ -92,6 +100,7 @@ func New(b Backend, o *Options) (*Adapter, error) {
 	a.work, a.stop = context.WithCancel(context.Background())
 	a.frames.clock = opts.Clock
 	a.hints.init(a, b.Hints)
+	a.places.init(opts.MaxInFlight)
 	return a, nil
 }
 
@@ -280,12 +289,7 @@ func (a *Adapter) Flush(ctx context.Context) error {
 }
 
 func (a *Adapter) flush(ctx context.Context) error {
-	a.mu.Lock()
-	channels := make([]*channel, 0, len(a.channels))
-	for _, ch := range a.channels {
-		channels = append(channels, ch)
-	}
-	a.mu.Unlock()
+	channels := a.known()
 	slices.SortFunc(channels, func(x, y *channel) int { return compareIDs(x.id, y.id) })
 
 	var mu sync.Mutex
@@ -320,10 +324,7 @@ func (a *Adapter) Close(ctx context.Context) error {
 		return nil
 	}
 	err := a.flush(ctx)
-	a.mu.Lock()
-	channels := a.channels
-	a.mu.Unlock()
-	for _, ch := range channels {
+	for _, ch := range a.known() {
 		ch.mu.Lock()
 		ch.closed = true
 		ch.stopTimer()
@@ -372,6 +373,13 @@ func (a *Adapter) channel(ctx context.Context, id string) (*channel, error) {
 		a.channels[id] = ch
 	}
 	return ch, nil
+}
+
+// known returns the channels that were ever used.
+func (a *Adapter) known() []*channel {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Collect(maps.Values(a.channels))
 }
 
 // hash returns what stands for a message id in this adapter's memory.

@@ -68,6 +68,7 @@ type channel struct {
 	timer    Timer
 	failures int       // runs that failed since one succeeded
 	retryAt  time.Time // not before, after a failure
+	pending  int64     // bytes of accepted work
 	backlog  backlog
 	trash    trash
 
@@ -145,6 +146,7 @@ func (ch *channel) accept(s *saved, u *update, waiter chan<- error) error {
 	}
 	if u != nil {
 		b.updates, b.messages = []update{*u}, len(u.append)
+		b.bytes += operationOverhead + evictBytes*int64(len(u.evict))
 		inline := ch.a.inline(ch.limits)
 		for _, m := range u.append {
 			b.bytes += int64(m.size())
@@ -155,24 +157,35 @@ func (ch *channel) accept(s *saved, u *update, waiter chan<- error) error {
 		return err
 	}
 	ch.mu.Lock()
-	defer ch.mu.Unlock()
+	err, waiting := ch.admit(b, waiter), ch.pending
+	ch.mu.Unlock()
+	if errors.Is(err, errFull) {
+		return ch.a.overloaded(waiting)
+	}
+	return err
+}
+
+// admit is accept for a batch that fits. It returns errFull when there is no room for
+// it. ch.mu is held.
+func (ch *channel) admit(b *batch, waiter chan<- error) error {
 	if ch.closed || ch.a.closed.Load() {
 		return sds.ErrClosed
 	}
 	if err := ch.lost(); err != nil {
 		return err
 	}
-	paired := u != nil && s == nil && ch.open != nil
-	if pending := ch.a.pending.Load(); !paired && pending+b.bytes > ch.a.o.MaxPending {
-		ch.kickLater()
-		return fmt.Errorf("%w: %d bytes wait to be stored, Options.MaxPending is %d",
-			sds.ErrOverloaded, pending, ch.a.o.MaxPending)
-	}
-	ch.a.pending.Add(b.bytes)
+	paired := b.snapshot == nil && ch.open != nil
 	switch {
-	case u == nil:
+	case paired:
+		ch.a.pending.Add(b.bytes)
+	case !ch.a.reserve(b.bytes, ch.pending):
+		return errFull
+	}
+	ch.pending += b.bytes
+	switch {
+	case b.updates == nil:
 		ch.enqueueOpen()
-		ch.open = &opened{s, b.since}
+		ch.open = &opened{b.snapshot, b.since}
 	case paired:
 		b.snapshot, b.since = ch.open.snapshot, ch.open.since
 		b.bytes += b.snapshot.bytes
@@ -193,8 +206,12 @@ func (ch *channel) accept(s *saved, u *update, waiter chan<- error) error {
 	return nil
 }
 
-// fits refuses what can't be stored: an id that leaves no room in its item.
+// fits refuses what can't be stored: an id that leaves no room in its item, or what takes
+// more memory than there may be.
 func (ch *channel) fits(b *batch) error {
+	if err := ch.a.fitsMemory(b.bytes); err != nil {
+		return err
+	}
 	l := ch.limits
 	for _, u := range b.updates {
 		for i, m := range u.append {
@@ -242,7 +259,7 @@ func (ch *channel) merge(into, b *batch) bool {
 		return false
 	}
 	into.stored += b.stored
-	ch.a.pending.Add(bytes - into.bytes - b.bytes)
+	ch.count(bytes - into.bytes - b.bytes)
 	into.bytes = bytes
 	if b.snapshot != nil {
 		into.snapshot = b.snapshot
@@ -394,17 +411,32 @@ func (ch *channel) takeSettled(ctx context.Context, op string) error {
 // run commits batch after batch until the queue is empty or a commit fails. It runs on
 // the adapter's context: callers that go away end only their wait.
 func (ch *channel) run() {
-	for {
-		err := ch.take(ch.a.work)
-		if err == nil {
-			err = ch.commitNext(ch.a.work)
-			ch.release()
-		}
-		if !ch.goOn(err) {
-			ch.emptyTrash(ch.a.work)
-			return
-		}
+	for ch.goOn(ch.step(ch.a.work)) {
 	}
+	if !ch.hasTrash() {
+		return
+	}
+	if leave, err := ch.a.places.enter(ch.a.work, false); err == nil { // else it is for a later run
+		ch.emptyTrash(ch.a.work)
+		leave()
+	}
+}
+
+// step commits one batch when it has a place and the turn.
+func (ch *channel) step(ctx context.Context) error {
+	ch.mu.Lock()
+	again := ch.failures > 0
+	ch.mu.Unlock()
+	leave, err := ch.a.places.enter(ctx, again)
+	if err != nil {
+		return ch.fail("commit", "", err)
+	}
+	defer leave()
+	if err := ch.take(ctx); err != nil {
+		return err
+	}
+	defer ch.release()
+	return ch.commitNext(ctx)
 }
 
 // goOn settles a run's step: whether there is more to do, or who is told of a failure.
@@ -443,10 +475,17 @@ func (ch *channel) failed(err error) (behind time.Duration) {
 	return behind
 }
 
-// backoff returns how long to wait after so many failures in a row: from the lag up to
-// half a minute, spread so that adapters that failed together don't come back together.
+const (
+	minBackoff = 100 * time.Millisecond
+	maxBackoff = 30 * time.Second
+)
+
+// backoff returns how long to wait after so many failures in a row: twice the lag at first,
+// which counts as 100 ms at least, up to half a minute, spread so that channels and adapters
+// that failed together don't come back together.
 func backoff(lag time.Duration, failures int) time.Duration {
-	d := min(lag<<min(failures, 5), 30*time.Second)
+	d := min(max(lag, minBackoff), maxBackoff)
+	d = min(d<<min(failures, 5), maxBackoff)
 	return d/2 + mathrand.N(d/2+1) //nolint:gosec // jitter
 }
 
@@ -514,8 +553,8 @@ func (ch *channel) commit(ctx context.Context, b *batch) error {
 // done takes b, which is stored, out of the queue. ch.mu is held.
 func (ch *channel) done(b *batch) {
 	if len(ch.queue) > 0 && ch.queue[0] == b {
-		ch.a.pending.Add(-b.bytes)
-		ch.queue[0] = nil // the array stays
+		ch.count(-b.bytes)
+		ch.queue[0] = nil // or the array would keep it
 		ch.queue = ch.queue[1:]
 		tell(b, nil)
 	}
@@ -729,12 +768,9 @@ func (ch *channel) giveUp(why, err error) {
 // abandon forgets all accepted work. ch.mu is held.
 func (ch *channel) abandon(err error) {
 	for _, b := range ch.queue {
-		ch.a.pending.Add(-b.bytes)
 		tell(b, err)
 	}
-	if ch.open != nil {
-		ch.a.pending.Add(-ch.open.snapshot.bytes)
-	}
+	ch.count(-ch.pending)
 	ch.queue, ch.open, ch.attempt = nil, nil, nil
 	ch.stopTimer()
 }

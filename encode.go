@@ -47,7 +47,7 @@ func (a *Adapter) snapshot(meta []byte) (*saved, error) {
 	if len(spans) > record.MaxBuffered {
 		return nil, fmt.Errorf("snapshot: %w: %d messages in its buffers, use at most %d", sds.ErrTooLarge, len(spans), record.MaxBuffered)
 	}
-	s := &saved{bytes: int64(len(meta)), messages: make([]*message, len(spans))}
+	s := &saved{bytes: snapshotBytes(len(meta), len(spans)), messages: make([]*message, len(spans))}
 	sums := make([]record.Sum, len(spans))
 	pos := 0
 	for i, at := range spans {
@@ -59,6 +59,11 @@ func (a *Adapter) snapshot(meta []byte) (*saved, error) {
 	s.literals = append(s.literals, meta[pos:])
 	s.sum = record.SnapshotSum(s.literals, sums)
 	return s, nil
+}
+
+// snapshotBytes is how much memory a snapshot takes.
+func snapshotBytes(encoded, messages int) int64 {
+	return int64(encoded) + operationOverhead + int64(messages)*messageOverhead
 }
 
 // update checks and copies an update.

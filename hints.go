@@ -2,9 +2,12 @@ package sdsaws
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -28,6 +31,7 @@ type hintBuffer struct {
 
 	mu       sync.Mutex // protects what follows; never held during a request
 	waiting  map[string]*waitingHint
+	pending  int64                   // bytes of them
 	known    [2]map[idHash]knownHint // the newer generation first
 	timer    Timer
 	failures int
@@ -83,8 +87,23 @@ func (h *hintBuffer) set(id string, value []byte) error {
 	if n, limit := len(id)+len(value), h.store.HintLimit(h.a.o.Namespace); n > limit {
 		return fmt.Errorf("%w: id and hint have %d bytes, at most %d fit", sds.ErrTooLarge, n, limit)
 	}
+	if err := h.a.fitsMemory(hintBytes(id, value)); err != nil {
+		return err
+	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
+	err := h.admit(id, value)
+	h.mu.Unlock()
+	if errors.Is(err, errFull) {
+		return h.a.overloaded(0)
+	}
+	return err
+}
+
+// hintBytes is how much memory a waiting hint takes.
+func hintBytes(id string, value []byte) int64 { return int64(len(id) + len(value) + hintOverhead) }
+
+// admit takes a hint in. It returns errFull when there is no room for it. h.mu is held.
+func (h *hintBuffer) admit(id string, value []byte) error {
 	now := h.a.o.Clock.Now()
 	old, waits := h.waiting[id]
 	if h.closed || h.a.closed.Load() {
@@ -93,17 +112,16 @@ func (h *hintBuffer) set(id string, value []byte) error {
 	if waits && bytes.Equal(old.value, value) || !waits && h.knows(id, value, now) {
 		return nil
 	}
-	grown := int64(len(id) + len(value))
+	grown := hintBytes(id, value)
 	w := &waitingHint{bytes.Clone(value), now}
 	if waits {
 		grown = int64(len(value) - len(old.value))
 		w.since = old.since
 	}
-	if pending := h.a.pending.Load(); grown > 0 && pending+grown > h.a.o.MaxPending {
-		return fmt.Errorf("%w: %d bytes wait to be stored, Options.MaxPending is %d",
-			sds.ErrOverloaded, pending, h.a.o.MaxPending)
+	if !h.a.reserve(grown, h.pending) {
+		return errFull
 	}
-	h.a.pending.Add(grown)
+	h.pending += grown
 	h.waiting[id] = w
 	if len(h.waiting) == hintBatch && h.failures == 0 {
 		h.stopTimer()
@@ -211,7 +229,18 @@ func (h *hintBuffer) fire() {
 	_ = h.flush(h.a.work) // kept, and tried again later: see failed
 }
 
-// flush writes all hints that wait.
+// eachWaiting tells note since when each hint waits, and returns how many there are.
+func (h *hintBuffer) eachWaiting(note func(since time.Time)) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, w := range h.waiting {
+		note(w.since)
+	}
+	return len(h.waiting)
+}
+
+// flush writes all hints that wait, the oldest first, a request at a time: what was written
+// before one fails is not written again.
 func (h *hintBuffer) flush(ctx context.Context) error {
 	h.mu.Lock()
 	idle := len(h.waiting) == 0
@@ -227,47 +256,58 @@ func (h *hintBuffer) flush(ctx context.Context) error {
 	defer func() { <-h.turn }()
 	h.mu.Lock()
 	h.stopTimer()
-	written := make(map[string]*waitingHint, len(h.waiting))
-	hints := make([]store.Hint, 0, len(h.waiting))
-	for id, w := range h.waiting {
-		written[id] = w
-		hints = append(hints, store.Hint{MessageID: id, Value: w.value})
-	}
+	written := maps.Clone(h.waiting)
 	h.mu.Unlock()
-	if len(hints) == 0 {
-		return nil
-	}
-	slices.SortFunc(hints, func(x, y store.Hint) int {
-		if c := written[x.MessageID].since.Compare(written[y.MessageID].since); c != 0 {
-			return c
+	var err error
+	for ids := range slices.Chunk(byAge(written), hintBatch) {
+		hints := make([]store.Hint, len(ids))
+		for i, id := range ids {
+			hints[i] = store.Hint{MessageID: id, Value: written[id].value}
 		}
-		return compareIDs(x.MessageID, y.MessageID)
-	})
-	err := h.store.SetHints(ctx, h.a.o.Namespace, hints, h.a.o.HintTTL)
-	return h.settle(written, err)
+		if err = h.store.SetHints(ctx, h.a.o.Namespace, hints, h.a.o.HintTTL); err != nil {
+			break
+		}
+		h.settle(ids, written)
+	}
+	return h.ended(err)
 }
 
-// settle keeps what could not be written for another try, and remembers what was.
-func (h *hintBuffer) settle(written map[string]*waitingHint, err error) error {
+// byAge returns the ids of hints, the oldest first.
+func byAge(hints map[string]*waitingHint) []string {
+	return slices.SortedFunc(maps.Keys(hints), func(x, y string) int {
+		return cmp.Or(hints[x].since.Compare(hints[y].since), compareIDs(x, y))
+	})
+}
+
+// settle remembers what was written, which waits no more unless it was set again.
+func (h *hintBuffer) settle(ids []string, written map[string]*waitingHint) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := h.a.o.Clock.Now()
-	if err != nil {
-		h.failures++
-		h.retryAt = now.Add(backoff(h.a.o.Lag, h.failures))
-		h.arm()
-		return fmt.Errorf("sdsaws: retrieval hints are not stored yet: %w", err)
-	}
-	h.failures = 0
-	for id, w := range written {
+	for _, id := range ids {
+		w := written[id]
 		if h.waiting[id] == w {
 			delete(h.waiting, id)
-			h.a.pending.Add(-int64(len(id) + len(w.value)))
+			h.pending -= hintBytes(id, w.value)
+			h.a.pending.Add(-hintBytes(id, w.value))
 		}
 		h.remember(id, w.value, now)
 	}
+}
+
+// ended sets the timer for what waits when a flush has ended.
+func (h *hintBuffer) ended(err error) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err != nil {
+		h.failures++
+		h.retryAt = h.a.o.Clock.Now().Add(backoff(h.a.o.Lag, h.failures))
+		err = fmt.Errorf("sdsaws: retrieval hints are not stored yet: %w", err)
+	} else {
+		h.failures = 0
+	}
 	h.arm()
-	return nil
+	return err
 }
 
 func (h *hintBuffer) close() {

@@ -68,7 +68,7 @@ type message struct {
 }
 
 // size is how much memory it takes.
-func (m *message) size() int { return len(m.plain) + len(m.info.id) }
+func (m *message) size() int { return len(m.plain) + len(m.info.id) + messageOverhead }
 
 // stored is how much of it goes into the log at most.
 func (m *message) stored(inline int) int {

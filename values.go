@@ -150,7 +150,7 @@ type trash struct {
 }
 
 const (
-	maxTrash   = 1000 // the rest is left to a sweep
+	maxTrash   = 10_000 // objects over all channels, in some 2 MB; the rest is left to a sweep
 	trashPause = time.Minute
 )
 
@@ -159,9 +159,22 @@ const (
 func (ch *channel) discard(objects ...store.Object) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	if len(ch.trash.objects) < maxTrash {
-		ch.trash.objects = append(ch.trash.objects, objects...)
-	}
+	ch.keepTrash(objects)
+}
+
+// keepTrash notes as many of the objects as may be. ch.mu is held.
+func (ch *channel) keepTrash(objects []store.Object) {
+	n := int64(len(objects))
+	room := maxTrash - ch.a.trashed.Add(n) + n // others may be here too
+	left := n - max(0, min(n, room))
+	ch.a.trashed.Add(-left)
+	ch.trash.objects = append(ch.trash.objects, objects[:n-left]...)
+}
+
+func (ch *channel) hasTrash() bool {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	return len(ch.trash.objects) > 0
 }
 
 // emptyTrash deletes what was discarded. It needs no turn, so that commits go on.
@@ -174,13 +187,14 @@ func (ch *channel) emptyTrash(ctx context.Context) {
 		return
 	}
 	t.objects, t.running = nil, make(chan struct{})
+	ch.a.trashed.Add(-int64(len(objects)))
 	ch.mu.Unlock()
 	err := ch.a.archive.Delete(ctx, objects...)
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if err != nil {
 		t.retryAt = ch.a.o.Clock.Now().Add(trashPause)
-		t.objects = append(objects, t.objects...)[:min(maxTrash, len(objects)+len(t.objects))]
+		ch.keepTrash(objects)
 	}
 	close(t.running)
 	t.running = nil

@@ -3,6 +3,7 @@ package sds
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // What can be wrong with bytes or values that are handed over. All come in a
@@ -69,7 +70,8 @@ var (
 	ErrTooLarge = errors.New("value is too large")
 
 	// ErrOverloaded says that as much accepted work as may wait in memory does. The
-	// operation was not accepted; hand it over again, merged with the next.
+	// operation was not accepted; hand it over again, merged with the next. An
+	// [*OverloadedError] says how much waits.
 	ErrOverloaded = errors.New("overloaded: too much waits to be stored, hand it over again later")
 
 	// ErrInvalidArgument says that an argument can't be used: an empty channel id, a nil
@@ -124,3 +126,19 @@ func (e *ChannelError) Error() string {
 
 // Unwrap returns Err.
 func (e *ChannelError) Unwrap() error { return e.Err }
+
+// OverloadedError is an [ErrOverloaded] that says how far behind the backend is.
+type OverloadedError struct {
+	Pending int64         // bytes of accepted work in memory, over all channels
+	Limit   int64         // how many there may be
+	Channel int64         // of Pending, those of the operation's own channel
+	Behind  time.Duration // for how long the oldest of it has waited, known to a second
+}
+
+func (e *OverloadedError) Error() string {
+	return fmt.Sprintf("%v: %d of %d bytes, of this channel %d, the oldest for %v",
+		ErrOverloaded, e.Pending, e.Limit, e.Channel, e.Behind.Round(time.Millisecond))
+}
+
+// Is makes errors.Is(err, ErrOverloaded) true.
+func (e *OverloadedError) Is(target error) bool { return target == ErrOverloaded }

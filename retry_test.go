@@ -408,6 +408,37 @@ func TestRetryWaitsLongerWhenThrottled(t *testing.T) {
 	}
 }
 
+// TestOverloadSpreadsThrottledCalls has 200 calls throttled at the same moment: they don't come
+// back at the same moment, and not more often than the client's quota lets them.
+func TestOverloadSpreadsThrottledCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const calls, slot = 200, 100 * time.Millisecond
+		start, s := time.Now(), &stub{replies: []reply{dynamoError(400, "ThrottlingException")}}
+		c := dynamoClient(s, "https://stub", sdsaws.RetryPolicy{})
+		var all sync.WaitGroup
+		for range calls {
+			all.Go(func() {
+				if err := putItem(t.Context(), c); err == nil {
+					t.Error("no error")
+				}
+			})
+		}
+		all.Wait()
+		slots := map[time.Duration]int{}
+		for _, a := range s.attempts[calls:] {
+			slots[a.at.Sub(start)/slot]++
+		}
+		for at, n := range slots {
+			if n > calls/2 { // evenly spread the first 200 would be 40 each
+				t.Errorf("%d attempts within 100 ms, after %v", n, at*slot)
+			}
+		}
+		if n := len(s.attempts); n > calls+5000/5 {
+			t.Errorf("%d attempts", n)
+		}
+	})
+}
+
 // When the deadline leaves no time, the call ends before it, with both errors.
 func TestRetryStartsNothingTheDeadlineCuts(t *testing.T) {
 	for range 50 {

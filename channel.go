@@ -758,11 +758,13 @@ func (ch *channel) fence(op string, cause error, epoch uint64) error {
 func (ch *channel) giveUp(why, err error) {
 	ch.mu.Lock()
 	ch.phase, ch.why, ch.state = fenced, why, nil
-	ch.abandon(err)
 	ch.mu.Unlock()
 	if f := ch.a.o.OnFenced; f != nil {
-		f(ch.id)
+		f(ch.id) // before anybody else is told, so that who gets ErrFenced knows that it was called
 	}
+	ch.mu.Lock()
+	ch.abandon(err)
+	ch.mu.Unlock()
 }
 
 // abandon forgets all accepted work. ch.mu is held.

@@ -62,6 +62,7 @@ type Adapter struct {
 	work context.Context // what commits run on: it ends with Close, not with a caller
 	stop context.CancelFunc
 	runs sync.WaitGroup // the goroutines that work
+	idle chan func()    // work for one of them that has none
 
 	places    places
 	frames    frames
@@ -92,7 +93,7 @@ func New(b Backend, o *Options) (*Adapter, error) {
 		return nil, fmt.Errorf("sdsaws: new: %w: a Backend without Log, Hints or Archive", sds.ErrInvalidArgument)
 	}
 	a := &Adapter{log: b.Log, archive: b.Archive, o: opts, channels: map[string]*channel{},
-		archiving: make(chan struct{}, 1)}
+		archiving: make(chan struct{}, 1), idle: make(chan func())}
 	_, _ = rand.Read(a.secret[:]) // never fails
 	var id [8]byte
 	_, _ = rand.Read(id[:])
@@ -174,15 +175,17 @@ func (a *Adapter) accept(
 	if err != nil {
 		return fail(err)
 	}
+	k := ch.known()
 	var s *saved
 	if op != "update" {
-		if s, err = a.snapshot(meta); err != nil {
+		if s, err = a.snapshot(meta, k); err != nil {
 			return fail(err)
 		}
+		k = &known{all: s.messages}
 	}
 	var packed *update
 	if u != nil {
-		if packed, err = a.update(*u); err != nil {
+		if packed, err = a.update(*u, k); err != nil {
 			return fail(err)
 		}
 	}

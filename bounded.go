@@ -99,7 +99,7 @@ func (ch *channel) moveOldest(ctx context.Context, d *draft, below uint64, most 
 		if err != nil {
 			return err
 		}
-		m, err := ch.a.message(plain)
+		m, err := ch.a.message(plain, nil)
 		if err == nil {
 			if e, ok := d.find(m.content); !ok || e.offset != at {
 				err = errors.New("another message was committed there") // by another region

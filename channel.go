@@ -206,6 +206,19 @@ func (ch *channel) admit(b *batch, waiter chan<- error) error {
 	return nil
 }
 
+// known returns messages that are likely to come again: those of the latest snapshot.
+func (ch *channel) known() *known {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if ch.open != nil {
+		return &known{all: ch.open.snapshot.messages}
+	}
+	if f := ch.frame.Load(); f != nil && f.saved != nil {
+		return &known{all: f.saved.messages}
+	}
+	return nil
+}
+
 // fits refuses what can't be stored: an id that leaves no room in its item, or what takes
 // more memory than there may be.
 func (ch *channel) fits(b *batch) error {
@@ -273,7 +286,7 @@ func (ch *channel) merge(into, b *batch) bool {
 func (ch *channel) kick() {
 	if !ch.running && !ch.closed {
 		ch.running = true
-		ch.a.runs.Go(ch.run)
+		ch.a.spawn(ch.run)
 	}
 }
 
@@ -726,7 +739,11 @@ func (ch *channel) stillHeld(ctx context.Context, op string, st *state) (*store.
 func (ch *channel) settle(landed *attempt) {
 	if landed != nil {
 		ch.state = landed.draft.landed(landed.head)
-		ch.keepFrame(landed.draft.frame)
+		f := landed.draft.frame
+		if landed.batch != nil {
+			f = f.holding(landed.batch.snapshot)
+		}
+		ch.keepFrame(f)
 		if landed.batch != nil {
 			ch.noteBacklog() // before anybody is told, so that a Flush that follows awaits it
 		}

@@ -34,8 +34,33 @@ func encodeUpdate(u *sds.HistoryUpdate) (e sds.EncodedHistoryUpdate, err error) 
 	return e, nil
 }
 
+// known is messages whose bytes needn't be hashed again: most of a snapshot is in the one before, and what
+// is appended is in the one that was saved right before.
+type known struct {
+	all  []*message
+	next int // the one to look at first
+}
+
+// maxCompared is how many messages one is compared with.
+const maxCompared = 16
+
+// find returns the message with these bytes, if it is among those that are likely.
+func (k *known) find(plain []byte) *message {
+	if k == nil {
+		return nil
+	}
+	for i := range min(len(k.all), maxCompared) {
+		at := (k.next + i) % len(k.all)
+		if m := k.all[at]; bytes.Equal(m.plain, plain) {
+			k.next = at + 1
+			return m
+		}
+	}
+	return nil
+}
+
 // snapshot checks, copies and splits an encoded snapshot.
-func (a *Adapter) snapshot(meta []byte) (*saved, error) {
+func (a *Adapter) snapshot(meta []byte, k *known) (*saved, error) {
 	if len(meta) > record.MaxPlain {
 		return nil, fmt.Errorf("snapshot: %w: %w", sds.ErrTooLarge, record.ErrTooLarge)
 	}
@@ -51,7 +76,7 @@ func (a *Adapter) snapshot(meta []byte) (*saved, error) {
 	sums := make([]record.Sum, len(spans))
 	pos := 0
 	for i, at := range spans {
-		s.messages[i] = a.bare(meta[at.From:at.To])
+		s.messages[i] = a.bare(meta[at.From:at.To], k)
 		sums[i] = s.messages[i].sum
 		s.literals = append(s.literals, meta[pos:at.From])
 		pos = at.To
@@ -67,11 +92,11 @@ func snapshotBytes(encoded, messages int) int64 {
 }
 
 // update checks and copies an update.
-func (a *Adapter) update(u sds.EncodedHistoryUpdate) (*update, error) {
+func (a *Adapter) update(u sds.EncodedHistoryUpdate, k *known) (*update, error) {
 	made := &update{append: make([]*message, len(u.Append)), evict: make([]idHash, len(u.Evict))}
 	var err error
 	for i, plain := range u.Append {
-		if made.append[i], err = a.message(bytes.Clone(plain)); err != nil {
+		if made.append[i], err = a.message(bytes.Clone(plain), k); err != nil {
 			return nil, fmt.Errorf("appended message %d: %w", i, err)
 		}
 	}
@@ -82,16 +107,19 @@ func (a *Adapter) update(u sds.EncodedHistoryUpdate) (*update, error) {
 }
 
 // message checks an encoded message, and keeps its bytes.
-func (a *Adapter) message(plain []byte) (*message, error) {
+func (a *Adapter) message(plain []byte, k *known) (*message, error) {
 	if len(plain) > record.MaxPlain {
 		return nil, fmt.Errorf("%w: %w", sds.ErrTooLarge, record.ErrTooLarge)
 	}
-	m := a.bare(plain)
+	m := a.bare(plain, k)
 	return m, m.inspect(a)
 }
 
 // bare is a message whose bytes are not looked into yet.
-func (a *Adapter) bare(plain []byte) *message {
+func (a *Adapter) bare(plain []byte, k *known) *message {
+	if m := k.find(plain); m != nil {
+		return &message{plain: plain, sum: m.sum, content: m.content}
+	}
 	sum := sha256.Sum256(plain)
 	return &message{plain: plain, sum: sum, content: a.hash(string(sum[:]))}
 }

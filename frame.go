@@ -11,14 +11,15 @@ import (
 	"github.com/sdsaws/sdsaws/sds"
 )
 
-// frame is the latest group of a log, as far as the next message is packed against it. It doesn't
-// change.
+// frame is the latest group of a log, as far as the next message is packed against it, and the latest
+// snapshot. It doesn't change.
 type frame struct {
 	start   uint64
 	size    int64             // bytes that it keeps
 	last    framed            // the latest one with much to repeat, whole
 	senders map[string]framed // the latest such of each sender
 	latest  []framed          // the latest messages, the newest last: their envelopes
+	saved   *saved            // the snapshot that was stored last, or nil
 }
 
 type framed struct {
@@ -54,13 +55,27 @@ func (f *frame) with(offset uint64, sender string, plain []byte) *frame {
 	return &g
 }
 
-// held returns the bytes of the messages that the frame keeps.
+// holding returns the frame with another snapshot.
+func (f *frame) holding(s *saved) *frame {
+	if f == nil || s == nil {
+		return f
+	}
+	g := *f
+	g.saved = s
+	g.size = g.held()
+	return &g
+}
+
+// held returns the bytes that the frame keeps.
 func (f *frame) held() (size int64) {
 	for _, m := range f.latest {
 		size += int64(len(m.bytes))
 	}
 	for _, m := range f.senders {
 		size += int64(len(m.bytes))
+	}
+	if f.saved != nil {
+		size += f.saved.bytes
 	}
 	return size
 }

@@ -163,7 +163,7 @@ func (ch *channel) verifyMessages(ctx context.Context, st *state, o *opener) ([]
 		if err != nil {
 			return content, err
 		}
-		m := ch.a.bare(plain)
+		m := ch.a.bare(plain, nil)
 		if e, ok := st.needed.find(m.content); ok && e.offset == offset {
 			return m.content, nil
 		}

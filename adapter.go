@@ -49,7 +49,7 @@ type Backend struct {
 // bytes and the id of a channel stay as long as the adapter. 64 MiB of the latest messages,
 // 16,384 hints and 10,000 names of objects to delete are kept over all channels. Archiving
 // takes some 100 MB more while it runs, for one segment at a time. Goroutines run only
-// while something is written, at most one a channel; Close waits for them.
+// while something is written, at most one a channel, and a second longer; Close waits for them.
 type Adapter struct {
 	log     store.Log
 	archive store.Archive

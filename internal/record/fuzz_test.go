@@ -60,9 +60,9 @@ func FuzzSkeleton(f *testing.F) {
 // FuzzOffsets opens anything as the offsets of the messages in a snapshot.
 func FuzzOffsets(f *testing.F) {
 	for _, all := range [][]uint64{{7}, {7, 8, 9}, {9, 7, 7, 8}, {1 << 40, 3}} {
-		f.Add(appendOffsets(nil, all), uint64(3), uint64(1<<40+1))
+		f.Add(encodeOffsets(all), uint64(3), uint64(1<<40+1))
 	}
-	f.Add(appendOffsets(nil, []uint64{2}), uint64(3), uint64(9))
+	f.Add(encodeOffsets([]uint64{2}), uint64(3), uint64(9))
 	f.Add([]byte{0, 0xff, 0xff, 0xff, 0xff, 0x0f}, uint64(0), uint64(math.MaxInt64))
 	f.Fuzz(func(t *testing.T, b []byte, start, next uint64) {
 		all, err := openOffsets(b, store.Head{Start: start, Next: next})
@@ -75,7 +75,7 @@ func FuzzOffsets(f *testing.F) {
 				t.Fatalf("offset %d of %d to %d", o, start, next)
 			}
 		}
-		again, err := openOffsets(appendOffsets(nil, all), store.Head{Start: start, Next: next})
+		again, err := openOffsets(encodeOffsets(all), store.Head{Start: start, Next: next})
 		if err != nil || !slices.Equal(again, all) || len(all) > MaxBuffered {
 			t.Fatalf("%v, opened again %v, want %v", err, again, all)
 		}

@@ -121,7 +121,7 @@ func (h *Head) Body(key store.Key, at store.Head) []byte {
 		field(fieldSnapSum, h.Sum[:])
 	}
 	if len(h.Messages) > 0 {
-		field(fieldMessages, appendOffsets(nil, h.Messages))
+		field(fieldMessages, encodeOffsets(h.Messages))
 	}
 	field(fieldHistory, h.History.Append(nil))
 	field(fieldLive, h.appendLive(nil))
@@ -295,9 +295,9 @@ func (h *Head) openLive(b []byte) error {
 	return nil
 }
 
-// appendOffsets encodes offsets in any order: as runs, each the distance of its first from the end of
+// encodeOffsets encodes offsets in any order: as runs, each the distance of its first from the end of
 // the one before, and its length.
-func appendOffsets(b []byte, all []uint64) []byte {
+func encodeOffsets(all []uint64) (b []byte) {
 	end := uint64(0)
 	for i := 0; i < len(all); {
 		n := 1
@@ -312,7 +312,7 @@ func appendOffsets(b []byte, all []uint64) []byte {
 	return b
 }
 
-// openOffsets undoes appendOffsets. It takes up to MaxBuffered offsets that a head at that place can need.
+// openOffsets undoes encodeOffsets. It takes up to MaxBuffered offsets that a head at that place can need.
 func openOffsets(b []byte, at store.Head) (all []uint64, err error) {
 	end := uint64(0)
 	for len(b) > 0 {

@@ -493,13 +493,27 @@ func TestACheckOfANamespaceFindsWhatHasNoHead(t *testing.T) {
 
 // TestASweepOfABrokenChannelLeavesItsValues: what refers to one may be missing, and restored.
 func TestASweepOfABrokenChannelLeavesItsValues(t *testing.T) {
-	s := newShelf(t)
-	value := s.value(t, "large")
-	s.alter(t, "large", nil)
-	if _, err := s.a.Sweep(t.Context(), channel, nil); !errors.Is(err, sds.ErrIncomplete) {
-		t.Errorf("%v, want ErrIncomplete", err)
-	}
-	if after := s.archive.names(t); !slices.Contains(after, value) {
-		t.Errorf("left %q without %q", after, value)
+	for _, id := range []string{"large", "parked"} {
+		t.Run(id, func(t *testing.T) {
+			s := newShelf(t)
+			if id == "parked" {
+				buffers := meta(50)
+				buffers.IncomingBuffer = []sds.IncomingMessage{{Message: sds.Message{MessageID: id, Content: noise()}}}
+				if err := s.a.SaveChannelMeta(t.Context(), channel, buffers); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.a.Flush(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			value := s.value(t, id)
+			s.alter(t, id, nil)
+			if _, err := s.a.Sweep(t.Context(), channel, nil); !errors.Is(err, sds.ErrIncomplete) {
+				t.Errorf("%v, want ErrIncomplete", err)
+			}
+			if after := s.archive.names(t); !slices.Contains(after, value) {
+				t.Errorf("left %q without %q", after, value)
+			}
+		})
 	}
 }

@@ -306,6 +306,15 @@ func goldenTraffic(t *testing.T, a *sdsaws.Adapter) map[string]*kept {
 	}
 	commit("groups", buffers(9, made("m3", 20)), &sds.HistoryUpdate{Append: []sds.Message{made("inm20", 30)}, Evict: []string{"m1", "m5"}})
 
+	// More messages than a skeleton is packed against, some twice, and names that they have.
+	many := meta(8)
+	for i := range 80 {
+		m := made(fmt.Sprint("many", i%75), 30)
+		many.IncomingBuffer = append(many.IncomingBuffer, sds.IncomingMessage{Message: m, MissingDeps: []string{fmt.Sprint("m", i)}})
+		many.OutgoingRepairBuffer = append(many.OutgoingRepairBuffer, sds.OutgoingRepair{MessageID: m.MessageID, MinTimeMs: int64(i)})
+	}
+	commit("many", many, all(20, 0, 3))
+
 	// Values of messages and of a snapshot.
 	big := made("big", 600)
 	big.Content = bytes.Join([][]byte{large(1), large(2), large(3)}, nil)

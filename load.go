@@ -134,7 +134,7 @@ func (ch *channel) verify(ctx context.Context, v view) (*state, sds.EncodedChann
 			st.groups = append(st.groups, offset)
 		}
 	}
-	if err := o.prefetch(ctx, rec.Live); err != nil {
+	if err := o.prefetch(ctx, rec.Needed()); err != nil {
 		return nil, none, err
 	}
 	meta, literals, err := o.snapshot(ctx, "load", rec)
@@ -202,8 +202,7 @@ func (ch *channel) verifyMessages(ctx context.Context, st *state, o *opener) ([]
 		e, _ := st.needed.find(content)
 		e.kept = true
 		st.needed.put(content, e)
-		st.snapshot.messages = append(st.snapshot.messages, content)
-		st.snapshot.envelopes = append(st.snapshot.envelopes, sds.Envelope(o.plain[offset].bytes))
+		st.snapshot.add(content, o.plain[offset].bytes)
 	}
 	if digest != st.record.Digest {
 		return nil, ch.fail("load", "digest", misfit{fmt.Errorf(

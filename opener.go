@@ -149,6 +149,9 @@ func (o *opener) envelopes(ctx context.Context, against []uint64) ([]byte, error
 func (o *opener) prefetch(ctx context.Context, set offsets.Set) error {
 	var large []store.Message
 	for x := range set.All() {
+		if _, ok := o.plain[x]; ok {
+			continue
+		}
 		if m, ok := o.items[x]; ok {
 			if v, err := record.MessageValue(m.Body); err == nil && v != nil {
 				large = append(large, m)
@@ -219,6 +222,13 @@ func (o *opener) skeleton(ctx context.Context, op string, rec *record.Head) ([][
 // messages.
 func (o *opener) snapshot(ctx context.Context, op string, rec *record.Head) (meta []byte, literals [][]byte, err error) {
 	if err := o.have(ctx, rec.Messages); err != nil {
+		return nil, nil, err
+	}
+	var set offsets.Set
+	for _, at := range rec.Messages {
+		set.Add(at)
+	}
+	if err := o.prefetch(ctx, set); err != nil {
 		return nil, nil, err
 	}
 	if literals, err = o.skeleton(ctx, op, rec); err != nil {

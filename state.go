@@ -29,8 +29,8 @@ type state struct {
 // snapshot is a ChannelMeta, split: what lies between its messages, and which those are.
 type snapshot struct {
 	literals  [][]byte
-	messages  []idHash // of their bytes
-	envelopes [][]byte // of the messages
+	messages  []idHash          // of their bytes
+	envelopes map[idHash][]byte // of the first different messages
 	sum       record.Sum
 
 	value *record.Value // where the skeleton is, when that is in the archive
@@ -44,6 +44,18 @@ func (s *snapshot) none() bool { return s.sum == initialSum }
 var initialMeta = []byte{0x08, 0x01, 0x10, 0x00}
 
 var initialSum = record.SnapshotSum([][]byte{initialMeta}, nil)
+
+// add adds a message to the snapshot.
+func (s *snapshot) add(content idHash, plain []byte) {
+	s.messages = append(s.messages, content)
+	if _, ok := s.envelopes[content]; ok || len(s.envelopes) == record.MaxEnvelopes {
+		return
+	}
+	if s.envelopes == nil {
+		s.envelopes = map[idHash][]byte{}
+	}
+	s.envelopes[content] = sds.Envelope(plain)
+}
 
 func initialSnapshot() snapshot { return snapshot{literals: [][]byte{initialMeta}, sum: initialSum} }
 
@@ -189,11 +201,10 @@ func (d *draft) save(s *saved) error {
 	}
 	d.dirty = true
 	old := d.snapshot.messages
-	d.snapshot = snapshot{literals: compact(s.literals), sum: s.sum, messages: make([]idHash, len(s.messages)),
-		envelopes: make([][]byte, len(s.messages))}
+	d.snapshot = snapshot{literals: compact(s.literals), sum: s.sum, messages: make([]idHash, 0, len(s.messages))}
 	now := make(map[idHash]bool, len(s.messages))
-	for i, m := range s.messages {
-		d.snapshot.messages[i], d.snapshot.envelopes[i] = m.content, sds.Envelope(m.plain)
+	for _, m := range s.messages {
+		d.snapshot.add(m.content, m.plain)
 		now[m.content] = true
 		e, ok := d.find(m.content)
 		if !ok {
@@ -402,11 +413,13 @@ func (d *draft) pack() error {
 	}
 	r.Sum = s.sum
 	r.Messages = make([]uint64, len(s.messages))
-	envelopes := make(map[uint64][]byte, len(s.messages))
+	envelopes := make(map[uint64][]byte, len(s.envelopes))
 	for i, c := range s.messages {
 		e, _ := d.find(c)
 		r.Messages[i] = e.offset
-		envelopes[e.offset] = s.envelopes[i]
+		if b, ok := s.envelopes[c]; ok {
+			envelopes[e.offset] = b
+		}
 	}
 	if r.Value = s.value; r.Value != nil {
 		return nil
@@ -442,7 +455,13 @@ func (d *draft) againstLatest(envelopes map[uint64][]byte) {
 			}
 		}
 	}
-	d.record.Envelopes = len(envelopes) > 0
+	size := 0
+	for _, b := range envelopes {
+		size += len(b)
+	}
+	if d.record.Envelopes = 0 < size && size <= maxDictionary; !d.record.Envelopes {
+		d.record.Against = nil
+	}
 }
 
 func (d *draft) dictionary(envelopes map[uint64][]byte) (b []byte) {

@@ -309,7 +309,7 @@ func (r ref) usedValues(ctx context.Context, head *store.Head) (map[string]bool,
 		if rec.Value != nil {
 			used[r.valueObject(rec.Value).Name] = true
 		}
-		missing = rec.Live
+		missing = rec.Needed()
 	}
 	for pos := head.Origin; pos < head.Next; {
 		page, next, err := r.a.log.Page(ctx, r.key, pos, head.Next)

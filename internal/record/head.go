@@ -50,8 +50,8 @@ type Head struct {
 	EvictedSince time.Time // when the first of them was evicted, in milliseconds
 }
 
-// maxEnvelopes is how many messages of a snapshot its skeleton is packed against.
-const maxEnvelopes = 64
+// MaxEnvelopes is how many messages of a snapshot its skeleton is packed against.
+const MaxEnvelopes = 64
 
 // Dictionary returns the offsets of the messages whose envelopes (sds.Envelope), one after the other, a
 // skeleton can be packed against: the first ones of the snapshot, which have the ids that it names, and
@@ -59,7 +59,7 @@ const maxEnvelopes = 64
 func (h *Head) Dictionary() []uint64 {
 	var all []uint64
 	for _, o := range h.Messages {
-		if len(all) == maxEnvelopes {
+		if len(all) == MaxEnvelopes {
 			break
 		}
 		if !slices.Contains(all, o) {
@@ -67,6 +67,15 @@ func (h *Head) Dictionary() []uint64 {
 		}
 	}
 	return append(all, h.Against...)
+}
+
+// Needed returns the offsets of the messages that are history or in the snapshot.
+func (h *Head) Needed() offsets.Set {
+	all := h.Live.Clone()
+	for _, o := range h.Messages {
+		all.Add(o)
+	}
+	return all
 }
 
 // Evicted returns how many messages are history no more and not known to be archived.

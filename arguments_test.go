@@ -3,6 +3,7 @@ package sdsaws_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/sdsaws/sdsaws"
@@ -56,4 +57,31 @@ func TestReadersRefuseWhatTheContractRefuses(t *testing.T) {
 	if err := channels(a, t.Context()); !errors.Is(err, sds.ErrClosed) {
 		t.Errorf("after Close: Channels: %v", err)
 	}
+}
+
+// TestAnIDThatFitsNoItemIsRefused: wherever its message is, before anything is accepted. What comes
+// later is stored.
+func TestAnIDThatFitsNoItemIsRefused(t *testing.T) {
+	m := newMemory()
+	a := open(t, m, sdsaws.Options{})
+	far := sds.Message{MessageID: strings.Repeat("x", m.Limits(key).MessageBytes)}
+	outgoing, incoming, cached := meta(1), meta(1), meta(1)
+	outgoing.OutgoingBuffer = []sds.OutgoingMessage{{Message: far}}
+	incoming.IncomingBuffer = []sds.IncomingMessage{{Message: far}}
+	cached.IncomingRepairBuffer = []sds.IncomingRepair{{MessageID: "m", HistoryEntry: sds.HistoryEntry{MessageID: "m"},
+		CachedMessage: []byte(encoded(t, &far))}}
+	for name, err := range map[string]error{
+		"appended": a.Commit(t.Context(), channel, meta(1), &sds.HistoryUpdate{Append: []sds.Message{far}}),
+		"outgoing": a.SaveChannelMeta(t.Context(), channel, outgoing),
+		"incoming": a.SaveChannelMeta(t.Context(), channel, incoming),
+		"cached":   a.SaveChannelMeta(t.Context(), channel, cached),
+	} {
+		if !errors.Is(err, sds.ErrTooLarge) {
+			t.Errorf("%s: %v, want ErrTooLarge", name, err)
+		}
+	}
+	if err := a.Commit(t.Context(), channel, meta(2), appends("m")); err != nil {
+		t.Fatal(err)
+	}
+	loads(t, m, 2, "m")
 }

@@ -225,16 +225,34 @@ func (ch *channel) fits(b *batch) error {
 	if err := ch.a.fitsMemory(b.bytes); err != nil {
 		return err
 	}
-	l := ch.limits
 	for _, u := range b.updates {
 		for i, m := range u.append {
-			if len(m.info.id)+record.MaxValueRef > l.MessageBytes {
-				return fmt.Errorf("id of appended message %d has %d bytes, an item holds %d less %d: %w",
-					i, len(m.info.id), l.MessageBytes, record.MaxValueRef, sds.ErrTooLarge)
+			if err := ch.fitsItem(m); err != nil {
+				return fmt.Errorf("appended message %d: %w", i, err)
+			}
+		}
+	}
+	if b.snapshot != nil {
+		for i, m := range b.snapshot.messages {
+			if err := ch.fitsItem(m); err != nil {
+				return fmt.Errorf("message %d of the snapshot: %w", i, err)
 			}
 		}
 	}
 	return nil
+}
+
+// fitsItem refuses a message whose id leaves no room in its item for a reference to the rest.
+func (ch *channel) fitsItem(m *message) error {
+	room := ch.limits.MessageBytes - record.MaxValueRef
+	if len(m.plain) <= room { // its id is shorter
+		return nil
+	}
+	info, err := sds.InspectMessage(m.plain)
+	if err == nil && len(info.MessageID) > room {
+		err = fmt.Errorf("its id has %d bytes, an item holds %d: %w", len(info.MessageID), room, sds.ErrTooLarge)
+	}
+	return err
 }
 
 // inline returns from which size on a packed value goes to the archive.
@@ -620,19 +638,20 @@ func (ch *channel) send(ctx context.Context, d *draft, b *batch) error {
 		ch.discard(d.uploaded...)
 		return ch.fail("commit", "", err)
 	}
+	head := d.head(ch.key, ch.a.o.Clock.Now())
+	if len(head.Body) > ch.limits.HeadBytes {
+		ch.discard(d.uploaded...)
+		return ch.fail("commit", "head", sds.ErrTooLarge)
+	}
 	if err := ch.stage(ctx, d); err != nil {
 		return err
 	}
 	at := &attempt{
 		prev:     d.base.head.CommitID,
-		head:     d.head(ch.key, ch.a.o.Clock.Now()),
+		head:     head,
 		messages: d.messages,
 		draft:    d,
 		batch:    b,
-	}
-	if len(at.head.Body) > ch.limits.HeadBytes {
-		ch.discard(d.uploaded...)
-		return ch.fail("commit", "head", sds.ErrTooLarge)
 	}
 	ch.mu.Lock()
 	ch.attempt = at
@@ -655,6 +674,7 @@ func (ch *channel) resolve(ctx context.Context) error {
 	case err == nil:
 	case errors.Is(err, store.ErrTooLarge):
 		ch.settle(nil)
+		ch.discard(at.draft.uploaded...)
 		return ch.fail("commit", "", fmt.Errorf("%w: %w", sds.ErrTooLarge, err))
 	case !errors.As(err, &conflict):
 		return ch.fail("commit", "", fmt.Errorf("%w: %w", sds.ErrUnknownOutcome, err))

@@ -45,9 +45,9 @@ type Backend struct {
 // Its memory is bounded: docs/design.md, section "Overload", has what by what. In short,
 // Options.MaxPending bounds accepted work, which is there once more, compressed, while it is
 // being written. For each channel it has seen the adapter keeps what lies between the messages
-// of the snapshot and about 80 bytes a message of the history, until Release; some 500
-// bytes and the id of a channel stay as long as the adapter. 64 MiB of the latest messages,
-// 16,384 hints and 10,000 names of objects to delete are kept over all channels. Archiving
+// of the snapshot, the envelopes of some of these, and about 80 bytes a message of the history,
+// until Release; some 500 bytes and the id of a channel stay as long as the adapter. 64 MiB of the latest
+// messages and snapshots, 16,384 hints and 10,000 names of objects to delete are kept over all channels. Archiving
 // takes some 100 MB more while it runs, for one segment at a time. Goroutines run only
 // while something is written, at most one a channel, and a second longer; Close waits for them.
 type Adapter struct {

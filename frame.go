@@ -34,16 +34,22 @@ const (
 	// smallPlain is the size up to which messages and skeletons are packed by themselves. They fit a
 	// write unit anyway, and to prepare for a dictionary takes longer than all the rest of a commit.
 	smallPlain = 512
+
+	// maxDictionary is the size up to which something is a dictionary. Encoders and decoders that are
+	// kept keep the last one too.
+	maxDictionary = 1 << 20
 )
 
 func newFrame(start uint64) *frame { return &frame{start: start} }
 
 // with returns the frame with one more message.
 func (f *frame) with(offset uint64, sender string, plain []byte) *frame {
-	latest := append(slices.Clip(f.latest), framed{offset, sds.Envelope(plain)})
 	g := *f
-	g.latest = latest[max(0, len(latest)-latestKept):]
-	if len(plain) > smallPlain {
+	if e := sds.Envelope(plain); len(e) <= maxDictionary/latestKept {
+		latest := append(slices.Clip(f.latest), framed{offset, e})
+		g.latest = latest[max(0, len(latest)-latestKept):]
+	}
+	if len(plain) > smallPlain && len(plain) <= maxDictionary {
 		g.last = framed{offset, bytes.Clone(plain)}
 		g.senders = maps.Clone(f.senders)
 		if g.senders == nil {
@@ -92,7 +98,8 @@ func (f *frame) against(sender string) (offsets []uint64, dictionary []byte) {
 		whole = f.last
 	}
 	offsets, dictionary = []uint64{whole.offset}, whole.bytes
-	if last := f.latest[len(f.latest)-1]; last.offset != whole.offset {
+	if n := len(f.latest); n > 0 && f.latest[n-1].offset != whole.offset {
+		last := f.latest[n-1]
 		offsets = append(offsets, last.offset)
 		dictionary = slices.Concat(dictionary, last.bytes)
 	}

@@ -49,7 +49,10 @@ type Codec struct {
 	decoders []*zstd.Decoder
 }
 
-const maxIdle = 2 // encoders, and decoders
+const (
+	maxIdle = 2       // encoders, and decoders
+	maxKept = 2 << 20 // bytes of the dictionary that one keeps when it is idle: of a larger one it goes
+)
 
 func (c *Codec) encoder(kind int) (*zstd.Encoder, error) {
 	c.mu.Lock()
@@ -99,6 +102,9 @@ func (c *Codec) Pack(plain, dictionary []byte) ([]byte, error) {
 		b = e.EncodeAll(plain, b)
 	} else if b, err = against(e, dictionary, plain, b); err != nil {
 		return nil, err
+	}
+	if len(dictionary) > maxKept {
+		return b, nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -150,7 +156,7 @@ func (c *Codec) unpack(packed, dictionary []byte) ([]byte, error) {
 	}
 	plain, err := d.DecodeAll(packed[n:], make([]byte, 0, length)) // which it doesn't pass
 	c.mu.Lock()
-	if len(c.decoders) < maxIdle {
+	if len(c.decoders) < maxIdle && len(dictionary) <= maxKept {
 		c.decoders = append(c.decoders, d)
 	} else {
 		defer d.Close()

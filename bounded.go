@@ -157,7 +157,9 @@ func (ch *channel) compact(ctx context.Context) error {
 	for {
 		last, ok := ch.state.lastEvicted()
 		if !ok || last < ch.state.head.Start {
-			return nil
+			// What this adapter knows to be evicted may be old.
+			_, err := ch.stillHeld(ctx, "archive", ch.state)
+			return err
 		}
 		d := ch.newDraft()
 		d.record.Trim(ch.archivedSoFar(ctx))

@@ -35,6 +35,11 @@ func (ch *channel) drop(ctx context.Context) error {
 			return err
 		}
 		origin = ch.state.head.Origin
+	} else if phase == held {
+		// Empty as far as is known here: another holder may have filled it.
+		if _, err := ch.stillHeld(ctx, "drop", st); err != nil {
+			return err
+		}
 	}
 	if err := ch.wipeAll(ctx, origin); err != nil {
 		return fmt.Errorf("the channel is empty, but not all that was stored of it is deleted, drop it again: %w", err)

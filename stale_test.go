@@ -1,0 +1,34 @@
+package sdsaws_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/sdsaws/sdsaws/sds"
+)
+
+// TestAReplacedHolderDoesNotSayThatAllIsArchived: what it knows to be evicted is old.
+func TestAReplacedHolderDoesNotSayThatAllIsArchived(t *testing.T) {
+	m, k := newMemory(), &kept{}
+	old := open(t, m, quiet)
+	k.commit(t, old, meta(1), appends("a", "b"))
+	k.commit(t, open(t, m, quiet), meta(2), update([]string{"c"}, []string{"b"}))
+	if _, err := old.Archive(t.Context(), channel); !errors.Is(err, sds.ErrFenced) {
+		t.Errorf("archived by one that was replaced: %v, want %v", err, sds.ErrFenced)
+	}
+	m.judge(t, k)
+}
+
+// TestAReplacedHolderDoesNotSayThatAnEmptyChannelIsDropped: it is empty no more.
+func TestAReplacedHolderDoesNotSayThatAnEmptyChannelIsDropped(t *testing.T) {
+	m, k := newMemory(), &kept{}
+	old := open(t, m, quiet)
+	if _, err := old.LoadChannel(t.Context(), channel); err != nil {
+		t.Fatal(err)
+	}
+	k.commit(t, open(t, m, quiet), meta(1), appends("a"))
+	if err := old.DropChannel(t.Context(), channel); !errors.Is(err, sds.ErrFenced) {
+		t.Errorf("dropped by one that was replaced: %v, want %v", err, sds.ErrFenced)
+	}
+	m.judge(t, k)
+}

@@ -60,6 +60,7 @@ func (ch *channel) load(ctx context.Context) (sds.EncodedChannelData, error) {
 			ch.mu.Unlock()
 			ch.keepFrame(nil)
 			ch.noteBacklog()
+			ch.a.hints.forget() // another holder may have dropped the channel, and them
 			return data, nil
 		}
 	}

@@ -32,3 +32,33 @@ func TestAReplacedHolderDoesNotSayThatAnEmptyChannelIsDropped(t *testing.T) {
 	}
 	m.judge(t, k)
 }
+
+// TestHintsAreWrittenAgainAfterAnotherHasDroppedTheChannel: what was written before is gone.
+func TestHintsAreWrittenAgainAfterAnotherHasDroppedTheChannel(t *testing.T) {
+	m := newMemory()
+	old, other := open(t, m, quiet), open(t, m, quiet)
+	store := func() {
+		t.Helper()
+		err := old.Commit(t.Context(), channel, meta(1), appends("a"))
+		if err == nil {
+			err = old.SetRetrievalHint(t.Context(), "a", []byte("there"))
+		}
+		if err == nil {
+			err = old.Flush(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	store()
+	if err := other.DropChannel(t.Context(), channel); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.LoadChannel(t.Context(), channel); err != nil {
+		t.Fatal(err)
+	}
+	store()
+	if got, err := other.Hints(t.Context(), "a"); err != nil || string(got["a"]) != "there" {
+		t.Errorf("the hint is %q, %v", got, err)
+	}
+}

@@ -1,0 +1,160 @@
+package torture_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/sdsaws/sdsaws"
+	"github.com/sdsaws/sdsaws/embedded"
+	"github.com/sdsaws/sdsaws/internal/ordeal"
+	"github.com/sdsaws/sdsaws/internal/torture"
+	"github.com/sdsaws/sdsaws/store"
+	"github.com/sdsaws/sdsaws/store/storetest"
+)
+
+// TestMain has rapid draw the same each time, so that a change is judged by what it does and not by
+// chance. -rapid.seed=N draws otherwise.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.seed" })
+	if !given {
+		if err := flag.Set("rapid.seed", "1"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// checks makes rapid play so many runs unless -rapid.checks says otherwise.
+func checks(t *testing.T, n int) {
+	t.Helper()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
+	if given {
+		return
+	}
+	if raceDetector {
+		n /= 10
+	}
+	before := flag.Lookup("rapid.checks").Value.String()
+	_ = flag.Lookup("rapid.checks").Value.Set(strconv.Itoa(n))
+	t.Cleanup(func() { _ = flag.Lookup("rapid.checks").Value.Set(before) })
+}
+
+// run plays runs and prints what they have done.
+func run(t *testing.T, open func(now func() time.Time) (ordeal.Site, func(), error)) {
+	t.Helper()
+	counts := &torture.Counts{}
+	rapid.Check(t, func(r *rapid.T) {
+		var end func()
+		defer func() {
+			if end != nil {
+				end()
+			}
+		}()
+		err := torture.Play(r, torture.Options{Counts: counts,
+			Open: func(now func() time.Time) (s ordeal.Site, namespace string, err error) {
+				s, end, err = open(now)
+				return s, "alice", err
+			}})
+		report(r, err)
+	})
+	t.Log(counts)
+}
+
+func report(r *rapid.T, err error) {
+	var v *torture.Violation
+	if errors.As(err, &v) {
+		for _, s := range v.Trail {
+			r.Log(s)
+		}
+		r.Log(v.Detail)
+		r.Fatal(v.What)
+	}
+	if err != nil {
+		r.Fatal(err)
+	}
+}
+
+// limited is a log with limits, so that commits are staged.
+type limited struct {
+	store.Log
+	messages int
+}
+
+func (l limited) Limits(store.Key) store.Limits {
+	limits := ordeal.DynamoLimits
+	limits.Messages = l.messages
+	return limits
+}
+
+// openMemory returns a site in memory. guard may weaken its log.
+func openMemory(now func() time.Time, guard func(store.Log) store.Log) (ordeal.Site, func(), error) {
+	m := &storetest.Memory{Now: now}
+	a := &storetest.MemoryArchive{}
+	stored := func(ctx context.Context, namespace string) (map[string]int, error) {
+		n := map[string]int{}
+		n["head"], n["message"], n["segment"], n["hint"] = m.Count(namespace)
+		var err error
+		n["object"], err = ordeal.Objects(ctx, a, namespace)
+		return n, err
+	}
+	return ordeal.NewSite(sdsaws.Backend{Log: guard(limited{m, 6}), Hints: m, Archive: a}, stored), func() {}, nil
+}
+
+func sound(l store.Log) store.Log { return l }
+
+// TestMemory plays on a backend in memory.
+func TestMemory(t *testing.T) {
+	checks(t, 1000)
+	run(t, func(now func() time.Time) (ordeal.Site, func(), error) { return openMemory(now, sound) })
+}
+
+// TestEmbedded plays on SQLite and a directory.
+func TestEmbedded(t *testing.T) {
+	checks(t, 100)
+	dir, n := t.TempDir(), 0
+	run(t, func(now func() time.Time) (ordeal.Site, func(), error) {
+		n++
+		return openEmbedded(filepath.Join(dir, strconv.Itoa(n)), now)
+	})
+}
+
+func openEmbedded(dir string, now func() time.Time) (ordeal.Site, func(), error) {
+	s, err := embedded.Open(dir, &embedded.Options{Now: now})
+	if err != nil {
+		return nil, nil, err
+	}
+	// A connection of its own looks at the database.
+	db, err := sql.Open("sqlite", "file:"+filepath.ToSlash(filepath.Join(dir, "sdsaws.sqlite"))+"?mode=ro")
+	end := func() {
+		_ = db.Close()
+		_ = s.Close()
+		_ = os.RemoveAll(dir)
+	}
+	return ordeal.NewSite(sdsaws.Backend{Log: limited{s, 6}, Hints: s, Archive: s.Archive()},
+		func(ctx context.Context, namespace string) (map[string]int, error) {
+			n := map[string]int{}
+			for _, kind := range []string{"head", "message", "segment", "hint"} {
+				var rows int
+				if err := db.QueryRowContext(ctx, "SELECT count(*) FROM "+kind+" WHERE namespace = ?",
+					[]byte(namespace)).Scan(&rows); err != nil {
+					return nil, err
+				}
+				n[kind] = rows
+			}
+			var err error
+			n["object"], err = ordeal.Objects(ctx, s.Archive(), namespace)
+			return n, err
+		}), end, err
+}

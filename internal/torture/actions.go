@@ -654,6 +654,5 @@ func (w *world) setClock(t *rapid.T) {
 
 func (w *world) release(*rapid.T) {
 	w.say("late requests are done")
-	w.site.Release()
-	w.settle()
+	w.released()
 }

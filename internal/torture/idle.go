@@ -5,13 +5,26 @@ import (
 	"runtime"
 )
 
-// awaitIdle returns when no adapter does anything in the background any more, as the stacks
-// of all goroutines show it: an adapter doesn't tell, and a run is only the same each time if each
-// call finds the last one's work done. Held writes of [ordeal.Late] don't count.
-func awaitIdle() {
+// idleness knows how many goroutines there are when no adapter does anything in the background.
+type idleness struct{ goroutines int }
+
+// await returns when that is so, as the stacks of all goroutines show it: an adapter doesn't tell,
+// and a run is only the same each time if each call finds the last one's work done. Held writes of
+// [ordeal.Late] don't count.
+func (i *idleness) await() {
 	buf := make([]byte, 1<<16)
-	for busy(stacks(&buf)) {
-		runtime.Gosched()
+	for {
+		n := runtime.NumGoroutine()
+		if n == i.goroutines { // stacks cost more
+			return
+		}
+		if !busy(stacks(&buf)) {
+			i.goroutines = runtime.NumGoroutine()
+			return
+		}
+		for j := 0; j < 100 && n == runtime.NumGoroutine(); j++ {
+			runtime.Gosched()
+		}
 	}
 }
 

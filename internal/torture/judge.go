@@ -1,7 +1,9 @@
 package torture
 
 import (
+	"fmt"
 	"maps"
+	"math"
 
 	"github.com/sdsaws/sdsaws"
 	"github.com/sdsaws/sdsaws/internal/record"
@@ -17,8 +19,7 @@ func (w *world) judge() {
 	for _, p := range w.processes {
 		w.kill(p)
 	}
-	w.site.Release()
-	w.settle()
+	w.released()
 	for _, ns := range namespaces {
 		p := &process{w: w, slot: len(w.processes), namespace: w.prefix + ns, views: map[*channel]*view{}}
 		a, err := sdsaws.New(w.site.Backend(nil), &sdsaws.Options{Namespace: p.namespace, HintTTL: w.ttl,
@@ -43,10 +44,6 @@ func (w *world) judgeNamespace(p *process) {
 		if w.err != nil {
 			return
 		}
-	}
-	stored, err := w.site.Stored(w.ctx, p.namespace)
-	if err != nil || stored["message"]+stored["segment"]+stored["object"] > 0 || stored["head"] > len(channelIDs) {
-		w.violate("drops leave something", "%s: %v, %v", p.namespace, stored, err)
 	}
 	w.hintsOf(p)
 }
@@ -75,9 +72,39 @@ func (w *world) judgeChannel(p *process, c *channel) {
 	} else if w.err == nil {
 		w.dropped(p, c, p.views[c])
 	}
+	if err := w.nothingLeft(c); err != nil {
+		w.violate("a drop leaves something", "%s: %v", c, err)
+	}
 	if r, err := p.a.Check(w.ctx, c.id, nil); err != nil || len(r.Findings)+r.Pending > 0 {
 		w.violate("a check finds something after a drop", "%s: %+v, %v", c, r, err)
 	}
+}
+
+// nothingLeft looks directly at what is stored of a channel beside its head.
+func (w *world) nothingLeft(c *channel) error {
+	b := w.site.Backend(nil)
+	key := store.Key{Namespace: c.namespace, Channel: c.id}
+	messages, _, err := b.Log.Page(w.ctx, key, 0, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	segments, err := b.Log.Segments(w.ctx, key, 0, 1)
+	if err != nil {
+		return err
+	}
+	objects := 0
+	for _, kind := range []record.Kind{record.Segments, record.Values} {
+		for _, err := range b.Archive.List(w.ctx, record.Folder(kind, key)) {
+			if err != nil {
+				return err
+			}
+			objects++
+		}
+	}
+	if len(messages)+len(segments)+objects > 0 {
+		return fmt.Errorf("%d messages, %d manifests, %d objects", len(messages), len(segments), objects)
+	}
+	return nil
 }
 
 // archived counts what the segments of a channel hold, as a reader without manifests does.

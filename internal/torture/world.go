@@ -46,8 +46,9 @@ func (c *Counts) String() string {
 
 // Options say where and how a run is played.
 type Options struct {
-	// Open returns an empty site, or one where nothing has the namespace, whose hints expire by
-	// now. It is called once a run, in the run's goroutine.
+	// Open returns a site, whose Stored isn't called, and a namespace that nothing is stored of, nor of
+	// one that begins with it. Its hints expire by now, or never. It is called once a run, in the
+	// run's goroutine.
 	Open func(now func() time.Time) (site ordeal.Site, namespace string, err error)
 
 	Counts *Counts // added to
@@ -56,7 +57,7 @@ type Options struct {
 // Two channels of two namespaces, which begin alike.
 var (
 	channelIDs = []string{"general", "general/\x00"}
-	namespaces = []string{"", "/2"}
+	namespaces = []string{"", "-2"}
 )
 
 const hintTTL = 10 * time.Hour
@@ -74,7 +75,8 @@ type world struct {
 	prefix   string // of namespaces
 
 	processes []*process
-	made      int   // messages and snapshots
+	made      int // messages and snapshots
+	idle      idleness
 	moves     int   // counts when timers can have written hints
 	err       error // the first violation
 	trail     []string
@@ -170,13 +172,19 @@ func (w *world) end() {
 	for _, p := range w.processes {
 		w.kill(p)
 	}
+	w.released()
+}
+
+// released does what is late.
+func (w *world) released() {
 	w.site.Release()
+	w.idle = idleness{}
 	w.settle()
 }
 
 // settle waits for what goes on in the background, then notes what it has shown.
 func (w *world) settle() {
-	awaitIdle()
+	w.idle.await()
 	w.mu.Lock()
 	w.plan = plan{}
 	w.mu.Unlock()
@@ -299,7 +307,7 @@ func (w *world) faulty(t *rapid.T, p *process) {
 	w.hit = false
 	w.plan = plan{}
 	if rapid.Bool().Draw(t, "fault") {
-		w.plan = plan{of: p, after: rapid.IntRange(0, 5).Draw(t, "requests before"), kind: even(t, "kind"),
+		w.plan = plan{of: p, after: rapid.IntRange(0, 5).Draw(t, "requests before"), kind: 8*even(t, "kind") + even(t, "kind"),
 			outage: even(t, "outage") == 0}
 	}
 }

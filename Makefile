@@ -1,9 +1,11 @@
 # make test sets up all that it needs: LocalStack in a container where a Docker engine
 # answers, else from its Python packages.
 FUZZTIME ?= 30s
+TORTURE_TIME ?= 10m
+TORTURE_SEEDS ?= 0
 PACKAGES := ./...
 
-.PHONY: help build test lint fuzz faults bench localstack localstack-down
+.PHONY: help build test lint fuzz faults torture bench localstack localstack-down
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +25,9 @@ fuzz: ## run each fuzz target for FUZZTIME
 faults: ## fail every request of a scenario in every way: embedded, and about an hour on LocalStack
 	SDSAWS_ORDEAL_PART=all go test -count 1 -timeout 2h -v -run 'TestMemory|TestEmbedded' ./internal/ordeal
 	SDSAWS_ORDEAL_PART=all go test -count 1 -timeout 6h -v -run TestEveryRequestFails ./integration
+
+torture: ## play all random tests with ever new seeds for TORTURE_TIME, or TORTURE_SEEDS rounds; stop at a violation
+	go run ./internal/torture/cmd -time $(TORTURE_TIME) -seeds $(TORTURE_SEEDS)
 
 bench: ## what saves cost, and the adapter's time and memory beside the bare SDK's
 	go run ./bench/cost --accepted

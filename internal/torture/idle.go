@@ -42,14 +42,25 @@ var (
 	works  = []byte("sdsaws.(*channel).")
 	starts = []byte("sync.(*WaitGroup).Go.func1(") // all of an adapter's goroutines begin there
 	held   = []byte("storetest.(*Faulty).hold.func1(")
+	waits  = []byte("github.com/sdsaws/sdsaws.(*Adapter).serve(")
 )
 
 func busy(all []byte) bool {
 	for i, one := range bytes.Split(all, []byte("\n\n")) {
 		// The first is who asks.
-		if i > 0 && !bytes.Contains(one, held) && (bytes.Contains(one, works) || bytes.Contains(one, starts)) {
+		if i == 0 || bytes.Contains(one, held) {
+			continue
+		}
+		if bytes.Contains(one, works) || bytes.Contains(one, starts) && !lingers(one) {
 			return true
 		}
 	}
 	return false
+}
+
+// lingers reports whether a goroutine has ended its work and waits for more.
+func lingers(one []byte) bool {
+	state, _, _ := bytes.Cut(one, []byte("\n"))
+	_, top, _ := bytes.Cut(one, []byte("\n"))
+	return bytes.Contains(state, []byte("[select")) && bytes.HasPrefix(top, waits)
 }

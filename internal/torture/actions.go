@@ -406,8 +406,11 @@ func (w *world) hint(t *rapid.T) {
 			h.set(id, "")
 		}
 		h.add(id, value)
-		p.waiting[id] = waiting{value, w.moves}
-		w.hintAt[c.namespace+id] = w.clock.Now()
+		now := w.clock.Now()
+		p.waiting[id] = waiting{value, w.moves, now}
+		if at := c.namespace + id; w.hintAt[at].IsZero() {
+			w.hintAt[at] = now
+		}
 		if err := p.a.SetRetrievalHint(w.ctx, id, []byte(value)); err != nil {
 			w.violate("a hint is not accepted", "%s, %s: %v", p, c, err)
 		}
@@ -447,6 +450,7 @@ func (w *world) flushed(p *process, err error, what string) {
 		delete(p.waiting, id)
 		if value.at == w.moves && p.wrote[id] != value.value {
 			w.hints[p.namespace].set(id, w.waitingFor(p.namespace, id, value.value)...)
+			w.hintAt[p.namespace+id] = value.since
 		}
 		// Else a timer may have written it, and another process another; and what this one
 		// remembers to have written it doesn't write again.

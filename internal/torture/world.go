@@ -69,8 +69,8 @@ type world struct {
 	site     ordeal.Site
 	clock    *clock
 	channels []*channel
-	hints    map[string]*hints // by namespace
-	hintAt   map[string]time.Time
+	hints    map[string]*hints    // by namespace
+	hintAt   map[string]time.Time // when what is stored was set, at the earliest, by namespace and id
 	ttl      time.Duration
 	prefix   string // of namespaces
 
@@ -113,6 +113,7 @@ type process struct {
 type waiting struct {
 	value string
 	at    int
+	since time.Time
 }
 
 func (p *process) String() string { return fmt.Sprintf("process %d", p.slot) }

@@ -43,9 +43,9 @@ var (
 // parts are what a round plays.
 var parts = []part{
 	{name: "models, in memory", dir: "internal/torture", run: "^TestMemory$", seeds: 200,
-		args: []string{"-rapid.seed=FROM", "-rapid.checks=COUNT"}, runs: ofModels, ops: ops, bad: broken},
+		args: []string{"-rapid.seed=FROM", "-rapid.checks=COUNT", "-rapid.nofailfile"}, runs: ofModels, ops: ops, bad: broken},
 	{name: "models, embedded", dir: "internal/torture", run: "^TestEmbedded$", seeds: 20,
-		args: []string{"-rapid.seed=FROM", "-rapid.checks=COUNT"}, runs: ofModels, ops: ops, bad: broken},
+		args: []string{"-rapid.seed=FROM", "-rapid.checks=COUNT", "-rapid.nofailfile"}, runs: ofModels, ops: ops, bad: broken},
 	{name: "linearizability, in memory", dir: "internal/torture", run: "^TestClaimsCommitsAndLoadsAreLinearizable$/^memory$",
 		seeds: 500, env: []string{"SDSAWS_LINEAR_SEED=FROM", "SDSAWS_LINEAR_RUNS=COUNT"}, runs: ofLinear, ops: ops, bad: broken},
 	{name: "linearizability, embedded", dir: "internal/torture", run: "^TestClaimsCommitsAndLoadsAreLinearizable$/^embedded$",
@@ -53,7 +53,7 @@ var parts = []part{
 	{name: "random histories", dir: ".", run: "^TestRandomHistories$", seeds: 20, env: []string{"SDSAWS_SEEDS=FROM-TO"},
 		runs: regexp.MustCompile(`--- PASS: TestRandomHistories/()`)},
 	{name: "encodings", dir: ".", run: "^TestWhatIsStoredOnceIsReadWhole$", seeds: 20,
-		args: []string{"-rapid.seed=FROM", "-rapid.checks=COUNT"}, runs: ofRapid},
+		args: []string{"-rapid.seed=FROM", "-rapid.checks=COUNT", "-rapid.nofailfile"}, runs: ofRapid},
 	{name: "two regions", dir: "internal/regions", run: "^Test", seeds: 50,
 		env: []string{"SDSAWS_REGIONS_SEED=FROM", "SDSAWS_REGIONS_RUNS=COUNT"}, runs: regions, ops: inRegion, bad: broken},
 	{name: "overload", dir: ".", run: "^TestOverload", seeds: 1, env: []string{"SDSAWS_OVERLOAD_SEED=FROM"},

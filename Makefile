@@ -14,7 +14,7 @@ build: ## build ./sdsaws
 	go build -o sdsaws ./cmd/sdsaws
 
 test: ## run all tests, those on LocalStack too
-	go test -race -timeout 20m $(PACKAGES)
+	go test -race -timeout 40m $(PACKAGES)
 
 lint: ## formatting, vet, staticcheck, golangci-lint
 	bash .ci/lint

@@ -162,9 +162,16 @@ var errNoPlace = errors.New("as many commits as may be are under way, see Option
 // enter waits for a place and returns what leaves it. A place is held for requests alone:
 // who holds one waits for a channel's turn, and never the other way round.
 func (p *places) enter(ctx context.Context, again bool) (leave func(), err error) {
+	leave = func() { <-p.all }
+	if !again {
+		select {
+		case p.all <- struct{}{}:
+			return leave, nil
+		default: // a wait needs a timer
+		}
+	}
 	patient, stop := context.WithTimeout(ctx, placePatience)
 	defer stop()
-	leave = func() { <-p.all }
 	if again {
 		if !put(patient, p.again) {
 			return nil, noPlace(ctx)

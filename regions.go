@@ -61,7 +61,7 @@ func (ch *channel) renew(ctx context.Context, v view) (bool, error) {
 		m.Staged = store.CommitID{}
 		messages = append(messages, m)
 	}
-	l := ch.a.log.Limits(ch.key)
+	l := ch.limits
 	for len(messages) > 0 {
 		_, n := fit(messages, l.CommitBytes, l.Messages)
 		err := ch.a.log.Stage(ctx, ch.key, v.head.CommitID, messages[:n])

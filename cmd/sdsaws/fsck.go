@@ -88,11 +88,9 @@ func fsck(cmd *cobra.Command, f fsckFlags, args []string) (err error) {
 	case f.headsOnly && !f.all:
 		return usageError(cmd, errors.New("--heads-only is about --all"))
 	}
-	channels := make([]string, len(args))
-	for i, arg := range args {
-		if channels[i], err = parseChannel(arg); err != nil {
-			return usageError(cmd, err)
-		}
+	channels, err := parseChannels(args)
+	if err != nil {
+		return usageError(cmd, err)
 	}
 	o, err := f.open(cmd)
 	if err != nil {

@@ -41,6 +41,18 @@ func parseChannel(arg string) (string, error) {
 	return id, err
 }
 
+// parseChannels reads channels' ids.
+func parseChannels(args []string) ([]string, error) {
+	ids := make([]string, len(args))
+	for i, arg := range args {
+		var err error
+		if ids[i], err = parseChannel(arg); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
+}
+
 // namespaceFlag is a namespace as the value of a flag.
 type namespaceFlag string
 

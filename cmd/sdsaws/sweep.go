@@ -55,11 +55,9 @@ func sweep(cmd *cobra.Command, f sweepFlags, args []string) (err error) {
 	if f.all == (len(args) > 0) {
 		return usageError(cmd, errors.New("give either CHANNEL… or --all"))
 	}
-	channels := make([]string, len(args))
-	for i, arg := range args {
-		if channels[i], err = parseChannel(arg); err != nil {
-			return usageError(cmd, err)
-		}
+	channels, err := parseChannels(args)
+	if err != nil {
+		return usageError(cmd, err)
 	}
 	o, err := f.open(cmd)
 	if err != nil {

@@ -3,66 +3,13 @@ package speed
 import (
 	"fmt"
 	"runtime"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/sdsaws/sdsaws"
+	"github.com/sdsaws/sdsaws/internal/handclock"
 	"github.com/sdsaws/sdsaws/sds"
 )
-
-// clock stands until it is moved on, and then calls what is due.
-type clock struct {
-	mu     sync.Mutex
-	now    time.Time
-	timers map[*timer]bool
-}
-
-type timer struct {
-	clock *clock
-	at    time.Time
-	f     func()
-}
-
-func newClock() *clock { return &clock{now: time.Unix(1_800_000_000, 0), timers: map[*timer]bool{}} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) AfterFunc(d time.Duration, f func()) sdsaws.Timer {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	t := &timer{c, c.now.Add(d), f}
-	c.timers[t] = true
-	return t
-}
-
-func (t *timer) Stop() bool {
-	t.clock.mu.Lock()
-	defer t.clock.mu.Unlock()
-	was := t.clock.timers[t]
-	delete(t.clock.timers, t)
-	return was
-}
-
-func (c *clock) move(d time.Duration) {
-	c.mu.Lock()
-	c.now = c.now.Add(d)
-	var due []*timer
-	for t := range c.timers {
-		if !t.at.After(c.now) {
-			due = append(due, t)
-			delete(c.timers, t)
-		}
-	}
-	c.mu.Unlock()
-	for _, t := range due {
-		t.f()
-	}
-}
 
 func heap() int64 {
 	runtime.GC()
@@ -91,7 +38,7 @@ func BenchmarkMemory(b *testing.B) {
 
 func measureChannels(b *testing.B, channels int, messages []sds.Message) {
 	b.Helper()
-	clock := newClock()
+	clock := handclock.New()
 	a := open(b, &stub{}, sdsaws.Options{Clock: clock})
 	write := func(channel string) {
 		for from := 0; from < len(messages); from += 50 {
@@ -100,14 +47,14 @@ func measureChannels(b *testing.B, channels int, messages []sds.Message) {
 		}
 	}
 	write("the first, which makes the encoders that all share")
-	clock.move(2 * time.Minute)
+	clock.Advance(2 * time.Minute)
 	before := heap()
 	for i := range channels {
 		write(fmt.Sprint("channel ", i))
 	}
 	must(b, a.Flush(b.Context()))
 	busy := heap() - before
-	clock.move(2 * time.Minute)
+	clock.Advance(2 * time.Minute)
 	idle := heap() - before
 	b.ReportMetric(float64(busy)/float64(channels), "bytes-busy/channel")
 	b.ReportMetric(float64(idle)/float64(channels), "bytes-idle/channel")

@@ -1,4 +1,5 @@
-package replay
+// Package handclock has a clock for tests and simulations.
+package handclock
 
 import (
 	"sync"
@@ -7,9 +8,9 @@ import (
 	"github.com/sdsaws/sdsaws"
 )
 
-// clock is moved by hand, so that what a replay counts doesn't depend on how fast it
-// runs. Timers run in whoever moves it.
-type clock struct {
+// Clock is moved by hand, so that what is counted doesn't depend on how fast it is done. Timers run in
+// whoever moves it.
+type Clock struct {
 	mu     sync.Mutex
 	now    time.Time
 	timers map[*timer]bool
@@ -17,23 +18,26 @@ type clock struct {
 }
 
 type timer struct {
-	c    *clock
+	c    *Clock
 	at   time.Time
 	made int
 	f    func()
 }
 
-func newClock() *clock {
-	return &clock{now: time.UnixMilli(1_700_000_000_000), timers: map[*timer]bool{}}
+// New returns a clock that stands.
+func New() *Clock {
+	return &Clock{now: time.UnixMilli(1_700_000_000_000), timers: map[*timer]bool{}}
 }
 
-func (c *clock) Now() time.Time {
+// Now implements sdsaws.Clock.
+func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-func (c *clock) AfterFunc(d time.Duration, f func()) sdsaws.Timer {
+// AfterFunc implements sdsaws.Clock.
+func (c *Clock) AfterFunc(d time.Duration, f func()) sdsaws.Timer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.made++
@@ -42,6 +46,7 @@ func (c *clock) AfterFunc(d time.Duration, f func()) sdsaws.Timer {
 	return t
 }
 
+// Stop implements sdsaws.Timer.
 func (t *timer) Stop() bool {
 	t.c.mu.Lock()
 	defer t.c.mu.Unlock()
@@ -50,8 +55,8 @@ func (t *timer) Stop() bool {
 	return was
 }
 
-// advance moves the clock and runs the timers that are due on the way, in order.
-func (c *clock) advance(d time.Duration) {
+// Advance moves the clock and runs the timers that are due on the way, in order.
+func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	end := c.now.Add(d)
 	for {
@@ -72,7 +77,7 @@ func (c *clock) advance(d time.Duration) {
 }
 
 // next returns the first timer that is due by end. c.mu is held.
-func (c *clock) next(end time.Time) *timer {
+func (c *Clock) next(end time.Time) *timer {
 	var next *timer
 	for t := range c.timers {
 		if t.at.After(end) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sdsaws/sdsaws"
+	"github.com/sdsaws/sdsaws/internal/handclock"
 	"github.com/sdsaws/sdsaws/internal/trace"
 	"github.com/sdsaws/sdsaws/sds"
 	"github.com/sdsaws/sdsaws/store"
@@ -134,7 +135,7 @@ type actorKey struct{ participant, channel string }
 
 type actor struct {
 	adapter *sdsaws.Adapter
-	clock   *clock
+	clock   *handclock.Clock
 }
 
 // counted counts what reaches a backend.
@@ -220,7 +221,7 @@ func (o *Options) namespace(participant string) string {
 }
 
 func (p *Player) open(participant string) (*actor, error) {
-	c := newClock()
+	c := handclock.New()
 	a, err := sdsaws.New(sdsaws.Backend{Log: p.backend, Hints: p.backend, Archive: p.backend.Archive()}, &sdsaws.Options{
 		Namespace:  p.o.namespace(participant),
 		Durability: p.o.Durability,
@@ -300,7 +301,7 @@ func (p *Player) play(ctx context.Context, op trace.Op) error {
 		a, err := p.hinter(op.Participant)
 		if err == nil {
 			err = a.adapter.SetRetrievalHint(ctx, op.MessageID, op.Hint)
-			a.clock.advance(0)
+			a.clock.Advance(0)
 		}
 		return err
 	}
@@ -324,7 +325,7 @@ func (p *Player) play(ctx context.Context, op trace.Op) error {
 	default:
 		err = fmt.Errorf("unknown operation %q", op.Kind)
 	}
-	a.clock.advance(0)
+	a.clock.Advance(0)
 	return err
 }
 
@@ -334,9 +335,9 @@ func (p *Player) tick(a *actor, participant string) {
 		return
 	}
 	step := time.Duration(float64(time.Second) / p.o.Rate)
-	a.clock.advance(step)
+	a.clock.Advance(step)
 	if h := p.hinters[participant]; h != nil {
-		h.clock.advance(step)
+		h.clock.Advance(step)
 	}
 }
 

@@ -13,32 +13,19 @@ import (
 
 	"github.com/sdsaws/sdsaws"
 	"github.com/sdsaws/sdsaws/embedded"
+	"github.com/sdsaws/sdsaws/internal/drawn"
 	"github.com/sdsaws/sdsaws/internal/ordeal"
 	"github.com/sdsaws/sdsaws/internal/torture"
 	"github.com/sdsaws/sdsaws/store"
 	"github.com/sdsaws/sdsaws/store/storetest"
 )
 
-// TestMain has rapid draw the same each time, so that a change is judged by what it does and not by
-// chance. -rapid.seed=N draws otherwise.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	given := false
-	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.seed" })
-	if !given {
-		if err := flag.Set("rapid.seed", "1"); err != nil {
-			panic(err)
-		}
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { drawn.Main(m) }
 
 // checks makes rapid play so many runs unless -rapid.checks says otherwise.
 func checks(t *testing.T, n int) {
 	t.Helper()
-	given := false
-	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
-	if given {
+	if drawn.Given("rapid.checks") {
 		return
 	}
 	if raceDetector {

@@ -92,6 +92,8 @@ func (c *Codec) Pack(plain, dictionary []byte) ([]byte, error) {
 	kind := 0
 	if len(dictionary) > 0 {
 		kind = 1
+	} else if len(plain) <= maxStored {
+		return asIs(plain), nil
 	}
 	e, err := c.encoder(kind)
 	if err != nil {
@@ -112,6 +114,21 @@ func (c *Codec) Pack(plain, dictionary []byte) ([]byte, error) {
 		c.encoders[kind] = append(c.encoders[kind], e)
 	}
 	return b, nil
+}
+
+// maxStored is the size up to which a value without a dictionary isn't compressed: a write unit
+// holds it anyway, and to compress it takes longer than the rest of a commit's encoding.
+const maxStored = 255
+
+// asIs returns what Pack does, with plain in one block of a frame that isn't compressed.
+// https://datatracker.ietf.org/doc/html/rfc8878#section-3.1.1
+func asIs(plain []byte) []byte {
+	b := binary.AppendUvarint(make([]byte, 0, len(plain)+16), uint64(len(plain)))
+	b = binary.LittleEndian.AppendUint32(b, 0xFD2FB528) // magic number
+	b = append(b, 1<<5, byte(len(plain)))               // a single segment, of that size
+	last, size := 1, len(plain)<<3
+	b = append(b, byte(last|size), byte(size>>8), byte(size>>16)) //nolint:gosec // the bytes of a number
+	return append(b, plain...)
 }
 
 // against appends plain compressed against a dictionary. It writes a stream, for EncodeAll would

@@ -165,8 +165,10 @@ func (a *Adapter) accept(
 	ctx context.Context, op, channelID string, meta []byte, u *sds.EncodedHistoryUpdate, wait bool,
 ) error {
 	fail := func(err error) error {
-		var known *sds.ChannelError
-		if err == nil || errors.As(err, &known) {
+		if err == nil {
+			return nil
+		}
+		if known := (*sds.ChannelError)(nil); errors.As(err, &known) {
 			return err
 		}
 		return &sds.ChannelError{Op: op, Channel: channelID, Err: err}
@@ -190,11 +192,16 @@ func (a *Adapter) accept(
 		}
 	}
 	if !wait {
-		return fail(ch.accept(s, packed, nil))
+		_, err = ch.accept(s, packed, nil)
+		return fail(err)
 	}
 	done := make(chan error, 1)
-	if err := ch.accept(s, packed, done); err != nil {
+	mine, err := ch.accept(s, packed, done)
+	if err != nil {
 		return fail(err)
+	}
+	if mine {
+		ch.serve(ctx)
 	}
 	return fail(await(ctx, done))
 }
@@ -387,8 +394,7 @@ func (a *Adapter) known() []*channel {
 
 // hash returns what stands for a message id in this adapter's memory.
 func (a *Adapter) hash(id string) idHash {
-	h := sha256.New()
-	h.Write(a.secret[:])
-	h.Write([]byte(id))
-	return idHash(h.Sum(nil))
+	var room [128]byte // or an allocation for long ids
+	sum := sha256.Sum256(append(append(room[:0], a.secret[:]...), id...))
+	return idHash(sum[:])
 }

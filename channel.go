@@ -138,8 +138,9 @@ func (ch *channel) mustLoad() bool {
 }
 
 // accept takes work in: a snapshot alone stays open for its update; with an update, or
-// as a whole pair, it is queued. A non-nil waiter is told when it is stored.
-func (ch *channel) accept(s *saved, u *update, waiter chan<- error) error {
+// as a whole pair, it is queued. A non-nil waiter is told when it is stored; mine says that
+// nobody else sees to that: who waits calls serve.
+func (ch *channel) accept(s *saved, u *update, waiter chan<- error) (mine bool, err error) {
 	b := &batch{since: ch.a.o.Clock.Now(), snapshot: s}
 	if s != nil {
 		b.bytes = s.bytes
@@ -154,32 +155,33 @@ func (ch *channel) accept(s *saved, u *update, waiter chan<- error) error {
 		}
 	}
 	if err := ch.fits(b); err != nil {
-		return err
+		return false, err
 	}
 	ch.mu.Lock()
-	err, waiting := ch.admit(b, waiter), ch.pending
+	mine, err = ch.admit(b, waiter)
+	waiting := ch.pending
 	ch.mu.Unlock()
 	if errors.Is(err, errFull) {
-		return ch.a.overloaded(waiting)
+		return false, ch.a.overloaded(waiting)
 	}
-	return err
+	return mine, err
 }
 
 // admit is accept for a batch that fits. It returns errFull when there is no room for
 // it. ch.mu is held.
-func (ch *channel) admit(b *batch, waiter chan<- error) error {
+func (ch *channel) admit(b *batch, waiter chan<- error) (mine bool, err error) {
 	if ch.closed || ch.a.closed.Load() {
-		return sds.ErrClosed
+		return false, sds.ErrClosed
 	}
 	if err := ch.lost(); err != nil {
-		return err
+		return false, err
 	}
 	paired := b.snapshot == nil && ch.open != nil
 	switch {
 	case paired:
 		ch.a.pending.Add(b.bytes)
 	case !ch.a.reserve(b.bytes, ch.pending):
-		return errFull
+		return false, errFull
 	}
 	ch.pending += b.bytes
 	switch {
@@ -198,12 +200,23 @@ func (ch *channel) admit(b *batch, waiter chan<- error) error {
 	if waiter != nil {
 		tail := ch.queue[len(ch.queue)-1]
 		tail.waiters = append(tail.waiters, waiter)
-		ch.kick()
+		if mine = ch.calm(); mine {
+			ch.running = true
+			ch.a.runs.Add(1) // until serve has returned
+		} else {
+			ch.kick()
+		}
 	} else if len(ch.queue) > 1 {
 		ch.kickLater()
 	}
 	ch.arm()
-	return nil
+	return mine, nil
+}
+
+// calm reports whether the batch in the queue is the only work there is, and nothing has to be
+// settled before it. ch.mu is held.
+func (ch *channel) calm() bool {
+	return ch.phase == held && !ch.running && len(ch.queue) == 1 && ch.attempt == nil && ch.failures == 0
 }
 
 // known returns messages that are likely to come again: those of the latest snapshot.
@@ -439,11 +452,37 @@ func (ch *channel) takeSettled(ctx context.Context, op string) error {
 	return nil
 }
 
+// serve commits the one batch in the queue in the goroutine of who waits for it: to hand it
+// to another and back takes longer than to prepare the commit. When ctx ends first, the request
+// is broken off, and a run sends it again, unchanged. What came meanwhile is a run's too.
+func (ch *channel) serve(ctx context.Context) {
+	more := true // also after a panic
+	defer func() {
+		if more {
+			ch.a.spawn(ch.run)
+		}
+		ch.a.runs.Done()
+	}()
+	both, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(ch.a.work, stop)()
+	err := ch.step(both)
+	more = err != nil && ctx.Err() != nil || ch.goOn(err)
+	if !more && ch.hasTrash() {
+		ch.a.spawn(ch.tidy)
+	}
+}
+
 // run commits batch after batch until the queue is empty or a commit fails. It runs on
 // the adapter's context: callers that go away end only their wait.
 func (ch *channel) run() {
 	for ch.goOn(ch.step(ch.a.work)) {
 	}
+	ch.tidy()
+}
+
+// tidy deletes what commits have left behind.
+func (ch *channel) tidy() {
 	if !ch.hasTrash() {
 		return
 	}
@@ -669,9 +708,12 @@ func (ch *channel) resolve(ctx context.Context) error {
 		return nil
 	}
 	err := ch.a.log.Commit(ctx, ch.key, at.prev, at.head, at.messages)
+	if err == nil {
+		ch.landed(at)
+		return nil
+	}
 	var conflict *store.ConflictError
 	switch {
-	case err == nil:
 	case errors.Is(err, store.ErrTooLarge):
 		ch.settle(nil)
 		ch.discard(at.draft.uploaded...)
@@ -687,12 +729,17 @@ func (ch *channel) resolve(ctx context.Context) error {
 		ch.settle(nil)
 		return ch.fence("commit", err, at.head.Epoch)
 	}
+	ch.landed(at)
+	return nil
+}
+
+// landed settles an attempt that is stored. The turn is held.
+func (ch *channel) landed(at *attempt) {
 	// Before anybody is told, so that a Flush that follows deletes it.
 	if old := at.draft.base.snapshot.value; old != nil && old != at.draft.snapshot.value {
 		ch.discard(ch.valueObject(old))
 	}
 	ch.settle(at)
-	return nil
 }
 
 // stage writes messages that pass the limits of one commit before it, where no reader

@@ -147,10 +147,13 @@ type places struct {
 	// commit has failed. So those that are throttled leave places to the others, and don't
 	// come back all at once.
 	again chan struct{}
+
+	leaveAll func()
 }
 
 func (p *places) init(n int) {
 	p.all, p.again = make(chan struct{}, n), make(chan struct{}, max(1, n/4))
+	p.leaveAll = func() { <-p.all }
 }
 
 // placePatience is how long a commit waits for a place. Then who waits for the commit
@@ -162,7 +165,7 @@ var errNoPlace = errors.New("as many commits as may be are under way, see Option
 // enter waits for a place and returns what leaves it. A place is held for requests alone:
 // who holds one waits for a channel's turn, and never the other way round.
 func (p *places) enter(ctx context.Context, again bool) (leave func(), err error) {
-	leave = func() { <-p.all }
+	leave = p.leaveAll
 	if !again {
 		select {
 		case p.all <- struct{}{}:

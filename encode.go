@@ -72,11 +72,14 @@ func (a *Adapter) snapshot(meta []byte, k *known) (*saved, error) {
 	if len(spans) > record.MaxBuffered {
 		return nil, fmt.Errorf("snapshot: %w: %d messages in its buffers, use at most %d", sds.ErrTooLarge, len(spans), record.MaxBuffered)
 	}
-	s := &saved{bytes: snapshotBytes(len(meta), len(spans)), messages: make([]*message, len(spans))}
+	s := &saved{bytes: snapshotBytes(len(meta), len(spans)), messages: make([]*message, len(spans)),
+		literals: make([][]byte, 0, len(spans)+1)}
+	all := make([]message, len(spans))
 	sums := make([]record.Sum, len(spans))
 	pos := 0
 	for i, at := range spans {
-		s.messages[i] = a.bare(meta[at.From:at.To], k)
+		all[i] = a.bare(meta[at.From:at.To], k)
+		s.messages[i] = &all[i]
 		sums[i] = s.messages[i].sum
 		s.literals = append(s.literals, meta[pos:at.From])
 		pos = at.To
@@ -112,16 +115,16 @@ func (a *Adapter) message(plain []byte, k *known) (*message, error) {
 		return nil, fmt.Errorf("%w: %w", sds.ErrTooLarge, record.ErrTooLarge)
 	}
 	m := a.bare(plain, k)
-	return m, m.inspect(a)
+	return &m, m.inspect(a)
 }
 
 // bare is a message whose bytes are not looked into yet.
-func (a *Adapter) bare(plain []byte, k *known) *message {
+func (a *Adapter) bare(plain []byte, k *known) message {
 	if m := k.find(plain); m != nil {
-		return &message{plain: plain, sum: m.sum, content: m.content}
+		return message{plain: plain, sum: m.sum, content: m.content}
 	}
 	sum := sha256.Sum256(plain)
-	return &message{plain: plain, sum: sum, content: a.hash(string(sum[:]))}
+	return message{plain: plain, sum: sum, content: a.hash(string(sum[:]))}
 }
 
 func (m *message) inspect(a *Adapter) error {

@@ -45,10 +45,21 @@ var initialMeta = []byte{0x08, 0x01, 0x10, 0x00}
 
 var initialSum = record.SnapshotSum([][]byte{initialMeta}, nil)
 
-// add adds a message to the snapshot.
+// small reports whether the skeleton is packed by itself.
+func (s *snapshot) small() bool {
+	size := 0
+	for _, l := range s.literals {
+		if size += len(l) + 1; size > smallPlain {
+			return false
+		}
+	}
+	return true
+}
+
+// add adds a message to the snapshot, whose literals are set.
 func (s *snapshot) add(content idHash, plain []byte) {
 	s.messages = append(s.messages, content)
-	if _, ok := s.envelopes[content]; ok || len(s.envelopes) == record.MaxEnvelopes {
+	if _, ok := s.envelopes[content]; ok || len(s.envelopes) == record.MaxEnvelopes || s.small() {
 		return
 	}
 	if s.envelopes == nil {
@@ -413,7 +424,10 @@ func (d *draft) pack() error {
 	}
 	r.Sum = s.sum
 	r.Messages = make([]uint64, len(s.messages))
-	envelopes := make(map[uint64][]byte, len(s.envelopes))
+	var envelopes map[uint64][]byte
+	if !s.small() {
+		envelopes = make(map[uint64][]byte, len(s.envelopes)+latestKept)
+	}
 	for i, c := range s.messages {
 		e, _ := d.find(c)
 		r.Messages[i] = e.offset
@@ -424,10 +438,10 @@ func (d *draft) pack() error {
 	if r.Value = s.value; r.Value != nil {
 		return nil
 	}
-	plain := record.Skeleton(s.literals)
-	if len(plain) > smallPlain {
+	if envelopes != nil {
 		d.againstLatest(envelopes)
 	}
+	plain := record.Skeleton(s.literals)
 	packed, err := d.a.pack(plain, d.dictionary(envelopes))
 	if err == nil && len(packed) > d.inline && r.Envelopes {
 		r.Envelopes, r.Against = false, nil

@@ -213,7 +213,7 @@ func (l *Log) transact(
 	ctx context.Context, key store.Key, put *types.Put, id store.CommitID, messages []store.Message,
 ) error {
 	pk, _ := channelKey(key)
-	actions := []types.TransactWriteItem{{Put: put}}
+	actions := append(make([]types.TransactWriteItem, 0, 1+len(messages)), types.TransactWriteItem{Put: put})
 	for i := range messages {
 		actions = append(actions, types.TransactWriteItem{
 			Put: &types.Put{TableName: &l.table, Item: messageItem(pk, &messages[i])}})
@@ -222,10 +222,13 @@ func (l *Log) transact(
 		_, err := l.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{
 			ClientRequestToken: &token,
 			TransactItems:      actions,
-		}, l.meter.each("TransactWriteItems", Commits, transactionUnits(actions)))
+		}, l.meter.each("TransactWriteItems", Commits, l.meter.units(actions)))
 		return failed("commit", err)
 	}
 	err := send(id.String())
+	if err == nil {
+		return nil
+	}
 	// A commit that is sent again in a call of its own need not have the same bytes, since
 	// the SDK writes attributes in random order. Where DynamoDB takes that for another
 	// request it only says that the token was used: the condition decides.

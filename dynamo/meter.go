@@ -81,11 +81,22 @@ func (m meter) each(operation string, p Purpose, writeUnits int) func(*dynamodb.
 	}
 }
 
+// units returns what a transaction takes, when somebody wants to know.
+func (m meter) units(actions []types.TransactWriteItem) int {
+	if m.on == nil {
+		return 0
+	}
+	return transactionUnits(actions)
+}
+
 func (m meter) nameMissing(s *middleware.Stack) error {
 	return s.Initialize.Add(middleware.InitializeMiddlewareFunc("sdsaws:missing", func(
 		ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler,
 	) (middleware.InitializeOutput, middleware.Metadata, error) {
 		out, meta, err := next.HandleInitialize(ctx, in)
+		if err == nil {
+			return out, meta, nil
+		}
 		if missing := (*types.ResourceNotFoundException)(nil); errors.As(err, &missing) {
 			err = fmt.Errorf("there is no table %q: create it, or look at region and account: %w", m.table, err)
 		}

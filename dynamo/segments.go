@@ -30,7 +30,7 @@ func (l *Log) Stage(ctx context.Context, key store.Key, prev store.CommitID, mes
 		actions = append(actions, types.TransactWriteItem{Put: &types.Put{TableName: &l.table, Item: it}})
 	}
 	_, err := l.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: actions},
-		l.meter.each("TransactWriteItems", Commits, transactionUnits(actions)))
+		l.meter.each("TransactWriteItems", Commits, l.meter.units(actions)))
 	return failed("stage", err)
 }
 
@@ -223,7 +223,7 @@ func (l *Log) AddSegment(ctx context.Context, key store.Key, origin uint64, s st
 		l.checkHead(pk, "o = :v", number(origin)),
 	}
 	_, err := l.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: actions},
-		l.meter.each("TransactWriteItems", Manifests, transactionUnits(actions)))
+		l.meter.each("TransactWriteItems", Manifests, l.meter.units(actions)))
 	var canceled *types.TransactionCanceledException
 	if errors.As(err, &canceled) && len(canceled.CancellationReasons) == len(actions) {
 		const check = "ConditionalCheckFailed"

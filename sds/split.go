@@ -10,7 +10,7 @@ func MessageSpans(meta []byte) ([]Span, error) {
 	if err := ValidateMeta(meta); err != nil {
 		return nil, err
 	}
-	var all []Span
+	all := make([]Span, 0, 8)
 	r := fields{b: meta}
 	for f, ok := r.next(); ok; f, ok = r.next() {
 		if f.wire != wireBytes {
@@ -47,10 +47,13 @@ func addSpan(all []Span, o once) []Span {
 	return append(all, Span{o.at, o.at + len(o.value)})
 }
 
+// usualEnvelope is what an envelope with a causal history of ten takes.
+const usualEnvelope = 1 << 10
+
 // Envelope returns the fields of an encoded message other than its content and its bloom filter, as
 // they are encoded; nothing when it isn't well-formed. It fails for nothing else.
 func Envelope(message []byte) []byte {
-	var kept []byte
+	kept := make([]byte, 0, min(len(message), usualEnvelope))
 	r := fields{b: message}
 	for at := 0; ; at = r.pos {
 		f, ok := r.next()

@@ -23,7 +23,9 @@ func Errors(s *middleware.Stack) error {
 		ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler,
 	) (middleware.DeserializeOutput, middleware.Metadata, error) {
 		out, meta, err := next.HandleDeserialize(ctx, in)
-		scrub(err)
+		if err != nil {
+			scrub(err)
+		}
 		return out, meta, err
 	}), middleware.Before)
 }

@@ -18,13 +18,11 @@ type Term [16]byte
 
 // NewTerm returns the term of a message.
 func NewTerm(offset uint64, id string, sum Sum) Term {
-	h := sha256.New()
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], offset)
-	h.Write(b[:])
-	h.Write(sum[:])
-	h.Write([]byte(id)) // last, so that no length is needed
-	return Term(h.Sum(nil))
+	var room [128]byte // or an allocation for long ids
+	b := binary.BigEndian.AppendUint64(room[:0], offset)
+	b = append(append(b, sum[:]...), id...) // the id last, so that no length is needed
+	term := sha256.Sum256(b)
+	return Term(term[:])
 }
 
 // Digest is the sum modulo 2^128 of the terms of all messages that a head needs, in

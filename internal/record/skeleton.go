@@ -11,8 +11,11 @@ import (
 
 // Skeleton encodes literals.
 func Skeleton(literals [][]byte) []byte {
-	var b []byte
-	last := len(literals) - 1
+	last, size := len(literals)-1, 0
+	for _, l := range literals {
+		size += len(l)
+	}
+	b := make([]byte, 0, size+2*last)
 	for _, l := range literals[:last] {
 		b = binary.AppendUvarint(b, uint64(len(l)))
 	}

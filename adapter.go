@@ -102,6 +102,7 @@ func New(b Backend, o *Options) (*Adapter, error) {
 	a.frames.clock = opts.Clock
 	a.hints.init(a, b.Hints)
 	a.places.init(opts.MaxInFlight)
+	opts.Telemetry.join(a)
 	return a, nil
 }
 
@@ -284,7 +285,9 @@ func (a *Adapter) DropChannel(ctx context.Context, channelID string) error {
 	if err := ch.stopArchiving(ctx); err != nil {
 		return ch.fail("drop", "", err)
 	}
-	return ch.drop(ctx)
+	err = ch.drop(ctx)
+	a.o.Telemetry.dropped(ctx, channelID, err)
+	return err
 }
 
 // Flush returns nil when everything that was accepted before the call is stored, hints
@@ -344,6 +347,7 @@ func (a *Adapter) Close(ctx context.Context) error {
 	a.frames.close()
 	a.stop()
 	a.runs.Wait()
+	a.o.Telemetry.leave(a)
 	return err
 }
 

@@ -56,8 +56,9 @@ var errChanged = errors.New("archived or dropped by another process meanwhile")
 //  5. State Done.
 //
 // After each segment it calls note with the offset up to which all is in segments.
-func (r ref) archive(ctx context.Context, note func(end uint64)) (Swept, error) {
-	var done Swept
+func (r ref) archive(ctx context.Context, note func(end uint64)) (done Swept, err error) {
+	ctx, ended := r.a.o.Telemetry.archiving(ctx, r.id)
+	defer func() { ended(done, err) }()
 	limit := uint64(0)
 	for first := true; ; first = false {
 		// In this order: the head knows no manifest that isn't there yet.

@@ -62,6 +62,9 @@ func plantedMeta(n int) *sds.ChannelMeta {
 func everything(ctx context.Context, t *testing.T, m *memory, out *canary.Output) {
 	o := quiet
 	o.Writer, o.Durability = "writer", sdsaws.Committed
+	told := observe(t)
+	o.Telemetry = told.Telemetry
+	defer func() { fmt.Fprintln(out, told.all(t)) }()
 	o.OnLag = func(_ string, _ time.Duration, err error) { out.Error(err) }
 	o.OnArchiveLag = func(_ string, _ uint64, err error) { out.Error(err) }
 	a := openAs(t, m, "alice", o)

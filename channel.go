@@ -525,7 +525,11 @@ func (ch *channel) goOn(err error) bool {
 		behind = ch.failed(err)
 	}
 	ch.arm()
+	lost := ch.phase == fenced
 	ch.mu.Unlock()
+	if err != nil && !lost {
+		ch.a.o.Telemetry.kept(ch.a.work, ch.id, behind, err)
+	}
 	if f := ch.a.o.OnLag; f != nil && behind > ch.a.o.Lag {
 		f(ch.id, behind, err)
 	}
@@ -707,9 +711,11 @@ func (ch *channel) resolve(ctx context.Context) error {
 	if at == nil {
 		return nil
 	}
-	err := ch.a.log.Commit(ctx, ch.key, at.prev, at.head, at.messages)
+	sent, answered := ch.a.o.Telemetry.committing(ctx, ch, at)
+	err := ch.a.log.Commit(sent, ch.key, at.prev, at.head, at.messages)
+	answered(err)
 	if err == nil {
-		ch.landed(at)
+		ch.landed(ctx, at)
 		return nil
 	}
 	var conflict *store.ConflictError
@@ -729,16 +735,17 @@ func (ch *channel) resolve(ctx context.Context) error {
 		ch.settle(nil)
 		return ch.fence("commit", err, at.head.Epoch)
 	}
-	ch.landed(at)
+	ch.landed(ctx, at)
 	return nil
 }
 
 // landed settles an attempt that is stored. The turn is held.
-func (ch *channel) landed(at *attempt) {
+func (ch *channel) landed(ctx context.Context, at *attempt) {
 	// Before anybody is told, so that a Flush that follows deletes it.
 	if old := at.draft.base.snapshot.value; old != nil && old != at.draft.snapshot.value {
 		ch.discard(ch.valueObject(old))
 	}
+	ch.a.o.Telemetry.stored(ctx, at, ch.a.o.Clock.Now())
 	ch.settle(at)
 }
 
@@ -843,6 +850,7 @@ func (ch *channel) giveUp(why, err error) {
 	ch.mu.Lock()
 	ch.phase, ch.why, ch.state = fenced, why, nil
 	ch.mu.Unlock()
+	ch.a.o.Telemetry.lost(ch.a.work, ch.id, why)
 	if f := ch.a.o.OnFenced; f != nil {
 		f(ch.id) // before anybody else is told, so that who gets ErrFenced knows that it was called
 	}

@@ -27,7 +27,9 @@ type view struct {
 
 // load reads the channel, verifies it, claims it, and only then makes it this
 // adapter's. When it fails before the claim nothing has changed. The turn is held.
-func (ch *channel) load(ctx context.Context) (sds.EncodedChannelData, error) {
+func (ch *channel) load(ctx context.Context) (data sds.EncodedChannelData, err error) {
+	ctx, ended := ch.a.o.Telemetry.loading(ctx, ch.id)
+	defer func() { ended(data, err) }()
 	v := view{messages: map[uint64]store.Message{}}
 	for range maxRounds {
 		if err := ch.read(ctx, &v); err != nil {

@@ -41,11 +41,16 @@ func Open(ctx context.Context, r Resources, o *Options) (*Adapter, error) {
 		return nil, fmt.Errorf("sdsaws: open: %w: no AWS region: set AWS_REGION, or region in the AWS profile",
 			sds.ErrInvalidArgument)
 	}
-	client := dynamodb.NewFromConfig(cfg, RetryPolicy{}.DynamoDB)
-	objects := s3.NewFromConfig(cfg, RetryPolicy{}.S3, s3archive.PathStyle)
+	var retries RetryPolicy
+	var usage *dynamo.Options
+	if o != nil && o.Telemetry != nil {
+		retries.OnRetry, usage = o.Telemetry.OnRetry, &dynamo.Options{OnUsage: o.Telemetry.OnUsage}
+	}
+	client := dynamodb.NewFromConfig(cfg, retries.DynamoDB)
+	objects := s3.NewFromConfig(cfg, retries.S3, s3archive.PathStyle)
 	return New(Backend{
-		Log:     dynamo.NewLog(client, r.State, nil),
-		Hints:   dynamo.NewHints(client, r.Hints, nil),
+		Log:     dynamo.NewLog(client, r.State, usage),
+		Hints:   dynamo.NewHints(client, r.Hints, usage),
 		Archive: s3archive.New(objects, r.Bucket, &s3archive.Options{Prefix: r.Prefix}),
 	}, o)
 }

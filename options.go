@@ -117,6 +117,9 @@ type Options struct {
 	// again with a later commit or Flush.
 	OnArchiveLag func(channelID string, behind uint64, err error)
 
+	// Telemetry is told what the adapter does; nil: nobody is.
+	Telemetry *Telemetry
+
 	// Clock replaces the machine's, for tests and simulations.
 	Clock Clock
 }

@@ -106,6 +106,7 @@ var errFull = errors.New("full")
 // overloaded returns the error of an operation on a channel of whose work so many bytes
 // wait. No lock is held.
 func (a *Adapter) overloaded(ofChannel int64) error {
+	a.o.Telemetry.refused(a.work)
 	return &sds.OverloadedError{
 		Pending: a.pending.Load(), Limit: a.o.MaxPending, Channel: ofChannel, Behind: a.relief.look(a)}
 }
@@ -123,11 +124,13 @@ const reliefPause = time.Second
 // look returns for how long the oldest work has waited. Work that still waits for its lag
 // to be over is sent on its way.
 func (r *relief) look(a *Adapter) time.Duration {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	now := a.o.Clock.Now()
-	if r.at.IsZero() || now.Sub(r.at) >= reliefPause {
-		r.at, r.oldest = now, now.Add(-a.Pending().Oldest)
+	r.mu.Lock()
+	looked := r.at.IsZero() || now.Sub(r.at) >= reliefPause
+	var p Pending
+	if looked {
+		p = a.Pending()
+		r.at, r.oldest = now, now.Add(-p.Oldest)
 		for _, ch := range a.known() {
 			ch.mu.Lock()
 			if len(ch.queue) > 0 {
@@ -136,7 +139,12 @@ func (r *relief) look(a *Adapter) time.Duration {
 			ch.mu.Unlock()
 		}
 	}
-	return now.Sub(r.oldest)
+	behind := now.Sub(r.oldest)
+	r.mu.Unlock()
+	if looked {
+		a.o.Telemetry.overloaded(a.work, p, a.o.MaxPending)
+	}
+	return behind
 }
 
 // places bounds how many commits are under way at once, over all channels.

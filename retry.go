@@ -65,15 +65,37 @@ type RetryPolicy struct {
 	// for each further part of it. For S3 it has to suffice for the upload.
 	// Zero means 5 s for DynamoDB and 30 s for S3.
 	AttemptTimeout time.Duration
+
+	// OnRetry is told of each attempt that failed and is made again, before the wait. It is
+	// called by many goroutines and must return soon.
+	OnRetry func(Retry)
 }
+
+// Retry is an attempt of a request that failed and is made again.
+type Retry struct {
+	Service string // "dynamodb" or "s3"
+	Reason  RetryReason
+}
+
+// RetryReason says why an attempt is made again.
+type RetryReason string
+
+// Why attempts are made again.
+const (
+	RetryThrottled  RetryReason = "throttled"   // the service wants fewer requests
+	RetryConflict   RetryReason = "conflict"    // another writer was there
+	RetryInProgress RetryReason = "in_progress" // an earlier attempt of the transaction is still at work
+	RetryCutShort   RetryReason = "cut_short"   // the reply was
+	RetryOther      RetryReason = "other"       // no reply, a broken connection, HTTP 500 to 504
+)
 
 // DynamoDB makes a client follow the policy, whatever retryer it had. It also keeps
 // up to 100 idle connections instead of 10, unless the HTTP client is the caller's own.
 func (p RetryPolicy) DynamoDB(o *dynamodb.Options) {
 	// DynamoDB answers in milliseconds. A reply that takes 5 s was lost, and only a
 	// timeout tells: the SDK has none, and without a reset it would wait for ever.
-	p = p.or(RetryPolicy{o.RetryMaxAttempts, 0, 30 * time.Second, 5 * time.Second})
-	o.Retryer, o.RetryMaxAttempts = newRetryer(p), 0
+	p = p.or(RetryPolicy{MaxAttempts: o.RetryMaxAttempts, MaxElapsed: 30 * time.Second, AttemptTimeout: 5 * time.Second})
+	o.Retryer, o.RetryMaxAttempts = newRetryer("dynamodb", p), 0
 	o.APIOptions = append(o.APIOptions, p.middlewares)
 	o.HTTPClient = manyConnections(o.HTTPClient)
 }
@@ -82,8 +104,8 @@ func (p RetryPolicy) DynamoDB(o *dynamodb.Options) {
 // 100 idle connections instead of 10, unless the HTTP client is the caller's own.
 func (p RetryPolicy) S3(o *s3.Options) {
 	// Bodies are megabytes, and their upload is part of the wait for the reply.
-	p = p.or(RetryPolicy{o.RetryMaxAttempts, 0, 60 * time.Second, 30 * time.Second})
-	o.Retryer, o.RetryMaxAttempts = newRetryer(p), 0
+	p = p.or(RetryPolicy{MaxAttempts: o.RetryMaxAttempts, MaxElapsed: 60 * time.Second, AttemptTimeout: 30 * time.Second})
+	o.Retryer, o.RetryMaxAttempts = newRetryer("s3", p), 0
 	o.APIOptions = append(o.APIOptions, p.middlewares)
 	o.HTTPClient = manyConnections(o.HTTPClient)
 }
@@ -95,6 +117,7 @@ func (p RetryPolicy) or(d RetryPolicy) RetryPolicy {
 		MaxBackoff:     positive(p.MaxBackoff, 5*time.Second),
 		MaxElapsed:     positive(p.MaxElapsed, d.MaxElapsed),
 		AttemptTimeout: positive(p.AttemptTimeout, d.AttemptTimeout),
+		OnRetry:        p.OnRetry,
 	}
 }
 
@@ -132,6 +155,27 @@ const (
 	faultThrottle                // the service wants fewer requests
 	faultInProgress              // an earlier attempt of this transaction is still at work
 )
+
+var reasons = map[fault]RetryReason{
+	faultOther: RetryOther, faultBroken: RetryCutShort, faultConflict: RetryConflict,
+	faultThrottle: RetryThrottled, faultInProgress: RetryInProgress,
+}
+
+// errorCode returns AWS's code for an error, and of a canceled transaction that of a reason; "" when
+// the error isn't AWS's.
+func errorCode(err error) string {
+	if canceled := (*types.TransactionCanceledException)(nil); errors.As(err, &canceled) {
+		for _, r := range canceled.CancellationReasons {
+			if code := aws.ToString(r.Code); code != "None" && code != "" {
+				return code
+			}
+		}
+	}
+	if api := smithy.APIError(nil); errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}
 
 // conflicts are the error codes that ask for the same request again. The SDK gives up
 // on all of them. OperationAborted is S3's other 409 that says so.
@@ -186,7 +230,8 @@ func cancellationFault(reasons []types.CancellationReason) fault {
 // own, and with waits that know the call's context.
 type retryer struct {
 	*retry.Standard
-	policy RetryPolicy
+	service string
+	policy  RetryPolicy
 }
 
 var _ aws.RetryerV2 = (*retryer)(nil)
@@ -198,7 +243,7 @@ var _ aws.RetryerV2 = (*retryer)(nil)
 // channel under way, so what it can do wrong is bounded anyway.
 const retryQuota = 5000
 
-func newRetryer(p RetryPolicy) *retryer {
+func newRetryer(service string, p RetryPolicy) *retryer {
 	judge := retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
 		switch faultOf(err) {
 		case faultOther:
@@ -211,7 +256,7 @@ func newRetryer(p RetryPolicy) *retryer {
 	throttled := retry.IsErrorThrottleFunc(func(err error) aws.Ternary {
 		return aws.BoolTernary(faultOf(err) == faultThrottle)
 	})
-	return &retryer{policy: p, Standard: retry.NewStandard(func(o *retry.StandardOptions) {
+	return &retryer{service: service, policy: p, Standard: retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = p.MaxAttempts
 		o.Retryables = append([]retry.IsErrorRetryable{judge}, o.Retryables...)
 		o.Throttles = []retry.IsErrorThrottle{throttled}
@@ -242,6 +287,9 @@ func (r *retryer) GetRetryToken(ctx context.Context, failed error) (func(error) 
 		if release, err = r.Standard.GetRetryToken(ctx, failed); err != nil {
 			return nil, err
 		}
+	}
+	if f := r.policy.OnRetry; f != nil {
+		f(Retry{r.service, reasons[kind]})
 	}
 	// What the service asked for is waited for by the SDK.
 	if err := sleep(ctx, wait-asked); err != nil {

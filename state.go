@@ -128,6 +128,8 @@ type draft struct {
 	next     uint64
 	dirty    bool // something changes
 
+	plain, packed int64 // bytes of messages and skeleton, before and after packing
+
 	movedLarge bool   // one of large only keeps the log bounded
 	skeleton   []byte // packed, and too large for the head
 }
@@ -346,6 +348,7 @@ func (d *draft) write(m *message) (entry, error) {
 			return e, err
 		}
 	}
+	d.plain, d.packed = d.plain+int64(len(m.plain)), d.packed+int64(len(packed))
 	e.packed = uint32(len(packed)) //nolint:gosec // MaxPlain and some bytes at most
 	stored := store.Message{Offset: e.offset, ID: info.id, Lamport: info.lamport}
 	if len(packed) > limit || f == nil {
@@ -450,6 +453,7 @@ func (d *draft) pack() error {
 	if err != nil {
 		return err
 	}
+	d.plain, d.packed = d.plain+int64(len(plain)), d.packed+int64(len(packed))
 	if len(packed) > d.inline {
 		d.skeleton = packed
 		return nil

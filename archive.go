@@ -62,9 +62,9 @@ func (r ref) archive(ctx context.Context, note func(end uint64)) (done Swept, er
 	limit := uint64(0)
 	for first := true; ; first = false {
 		// In this order: the head knows no manifest that isn't there yet.
-		head, err := r.a.log.Head(ctx, r.key)
+		head, rec, err := r.head(ctx, "archive")
 		if err != nil || head == nil {
-			return done, r.failed("archive", "head", err)
+			return done, err
 		}
 		if err := r.elsewhere("archive", head); err != nil {
 			return done, err
@@ -77,7 +77,7 @@ func (r ref) archive(ctx context.Context, note func(end uint64)) (done Swept, er
 			limit = head.Start
 		}
 		w := &archiver{ref: r, done: &done}
-		more, err := w.open(ctx, head, last, limit)
+		more, err := w.open(ctx, head, rec, last, limit)
 		if err == nil && more {
 			err = w.finish(ctx)
 		}
@@ -89,6 +89,20 @@ func (r ref) archive(ctx context.Context, note func(end uint64)) (done Swept, er
 			note(w.seg.To)
 		}
 	}
+}
+
+// head reads the head, and what its body says: nil where there is none. Where the log begins and ends
+// stands beside the body; its checksum is over both.
+func (r ref) head(ctx context.Context, op string) (*store.Head, *record.Head, error) {
+	head, err := r.a.log.Head(ctx, r.key)
+	if err != nil || head == nil {
+		return nil, nil, r.failed(op, "head", err)
+	}
+	rec, err := record.OpenHead(r.key, *head)
+	if err != nil {
+		return nil, nil, r.fail(op, "head", contract(err))
+	}
+	return head, rec, nil
 }
 
 // failed is fail for an error that may be nil.
@@ -114,7 +128,9 @@ type archiver struct {
 
 // open finds what there is to do: the last segment, when it isn't done, or a new one for
 // what lies below limit. It reports whether there is anything.
-func (w *archiver) open(ctx context.Context, head *store.Head, last *store.Segment, limit uint64) (bool, error) {
+func (w *archiver) open(
+	ctx context.Context, head *store.Head, rec *record.Head, last *store.Segment, limit uint64,
+) (bool, error) {
 	from := head.Origin
 	if last != nil && last.To > head.Origin { // else it is of a dropped channel
 		m, err := record.OpenManifest(w.key, *last)
@@ -133,10 +149,6 @@ func (w *archiver) open(ctx context.Context, head *store.Head, last *store.Segme
 	}
 	if from >= min(limit, head.Start) {
 		return false, nil
-	}
-	rec, err := record.OpenHead(w.key, *head)
-	if err != nil {
-		return false, w.fail("archive", "head", contract(err))
 	}
 	w.seg = store.Segment{From: from, To: min(limit, head.Start)}
 	if rec.Archived > from {
@@ -308,7 +320,7 @@ func (w *archiver) store(ctx context.Context) error {
 // adopt returns the bytes of the object that is there already, if it has the same rows.
 func (w *archiver) adopt(ctx context.Context, o store.Object) ([]byte, error) {
 	other := fmt.Errorf("%w: the object under its name has other rows", sds.ErrCorrupt)
-	if o.Size > record.MaxSegment {
+	if o.Size <= 0 || o.Size > record.MaxSegment {
 		return nil, other
 	}
 	body, err := w.a.archive.Get(ctx, o)
@@ -423,13 +435,9 @@ func (r ref) archiveDue(ctx context.Context, onlyDue bool, note func(end uint64)
 		return Swept{}, err
 	}
 	note(end) // others may have archived
-	head, err := r.a.log.Head(ctx, r.key)
+	head, rec, err := r.head(ctx, "archive")
 	if err != nil || head == nil {
-		return Swept{}, r.failed("archive", "head", err)
-	}
-	rec, err := record.OpenHead(r.key, *head)
-	if err != nil {
-		return Swept{}, r.fail("archive", "head", contract(err))
+		return Swept{}, err
 	}
 	if done && !r.a.o.due(head, rec, end, at, r.a.o.Clock.Now()) {
 		return Swept{}, nil

@@ -99,14 +99,15 @@ type historyReader struct {
 	yield func(HistoryMessage, error) bool
 
 	head   *store.Head
-	pos    uint64 // all below is done
-	outrun bool   // segments were read after the head
+	rec    *record.Head // of head
+	pos    uint64       // all below is done
+	outrun bool         // segments were read after the head
 	open   *opener
 }
 
 func (h *historyReader) run(ctx context.Context) (err error) {
-	if h.head, err = h.a.log.Head(ctx, h.key); err != nil || h.head == nil {
-		return h.failed("history", "head", err)
+	if err = h.look(ctx); err != nil || h.head == nil {
+		return err
 	}
 	h.pos = max(h.head.Origin, h.asked.From)
 	for {
@@ -136,12 +137,17 @@ func (h *historyReader) ended(ctx context.Context) (bool, error) {
 	if !h.outrun {
 		return true, nil
 	}
-	var err error
-	if h.head, err = h.a.log.Head(ctx, h.key); err != nil || h.head == nil {
-		return true, h.failed("history", "head", err)
+	if err := h.look(ctx); err != nil || h.head == nil {
+		return true, err
 	}
 	h.outrun = false
 	return h.pos >= h.head.Next, nil
+}
+
+// look reads the head.
+func (h *historyReader) look(ctx context.Context) (err error) {
+	h.head, h.rec, err = h.ref.head(ctx, "history")
+	return err
 }
 
 // give hands a message to the caller when it was asked for.
@@ -230,9 +236,9 @@ func (h *historyReader) segmentAt(ctx context.Context, s store.Segment) (bool, e
 
 // dropped reports whether the channel was dropped since what is at offset was stored.
 func (r ref) dropped(ctx context.Context, offset uint64) (bool, error) {
-	head, err := r.a.log.Head(ctx, r.key)
+	head, _, err := r.head(ctx, "history")
 	if err != nil {
-		return false, r.fail("history", "head", err)
+		return false, err
 	}
 	return head == nil || head.Origin > offset, nil
 }
@@ -258,8 +264,8 @@ func (h *historyReader) page(ctx context.Context) error {
 		return h.fail("history", "messages", err)
 	}
 	h.outrun = false
-	if h.head, err = h.a.log.Head(ctx, h.key); err != nil || h.head == nil {
-		return h.failed("history", "head", err)
+	if err := h.look(ctx); err != nil || h.head == nil {
+		return err
 	}
 	if h.head.Origin > h.pos {
 		h.pos = h.head.Origin
@@ -268,11 +274,7 @@ func (h *historyReader) page(ctx context.Context) error {
 	if archived, err := h.archivedFrom(ctx); err != nil || archived {
 		return err // the segments come first
 	}
-	rec, err := record.OpenHead(h.key, *h.head)
-	if err != nil {
-		return h.fail("history", "head", contract(err))
-	}
-	history := rec.History.Between(h.pos, next)
+	history := h.rec.History.Between(h.pos, next)
 	h.pos = next
 	if !h.asked.Until.IsZero() {
 		return nil
@@ -285,7 +287,7 @@ func (h *historyReader) page(ctx context.Context) error {
 		if len(page) > 0 {
 			h.open.add(page[0])
 		}
-		err := h.message(ctx, page, o, rec.Live.Contains(o))
+		err := h.message(ctx, page, o, h.rec.Live.Contains(o))
 		if errors.Is(err, errChanged) {
 			h.pos = o
 			return nil
@@ -319,9 +321,6 @@ func (h *historyReader) message(ctx context.Context, page []store.Message, offse
 		return h.damaged(h.fail("history", itemName(offset), sds.ErrIncomplete))
 	}
 	m := page[0]
-	if !h.asked.lamport(m.Lamport, m.Lamport) {
-		return nil
-	}
 	plain, _, err := h.open.open(ctx, offset)
 	if err != nil {
 		// What it refers to is deleted when it has been archived, or dropped.
@@ -419,14 +418,12 @@ func (f *finder) find(ctx context.Context) (HistoryMessage, error) {
 	if head == nil {
 		return HistoryMessage{}, f.fail("message", "", sds.ErrNotFound)
 	}
-	var rec *record.Head
-	if len(found) > 0 {
-		if rec, err = record.OpenHead(f.key, *head); err != nil {
-			return HistoryMessage{}, f.fail("message", "head", contract(err))
-		}
-		// Others are staged leftovers, and the old places of messages that were written again.
-		found = slices.DeleteFunc(found, func(m store.Message) bool { return !rec.History.Contains(m.Offset) })
+	rec, err := record.OpenHead(f.key, *head)
+	if err != nil {
+		return HistoryMessage{}, f.fail("message", "head", contract(err))
 	}
+	// Others are staged leftovers, and the old places of messages that were written again.
+	found = slices.DeleteFunc(found, func(m store.Message) bool { return !rec.History.Contains(m.Offset) })
 	// It may lie before an evicted one: it waited in a buffer when that was delivered.
 	for _, m := range found {
 		if rec.Live.Contains(m.Offset) {

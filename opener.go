@@ -100,7 +100,7 @@ func (o *opener) openFor(ctx context.Context, offset, top uint64) ([]byte, recor
 	if err := o.inlined(ctx, one); err != nil {
 		return nil, record.Term{}, err
 	}
-	plain, term, err := o.a.codec.OpenMessage(offset, m.ID, one[0].Body, dictionary)
+	plain, term, err := o.decode(one[0], dictionary)
 	if err != nil {
 		err = contract(err)
 		if len(against) > 0 {
@@ -110,6 +110,20 @@ func (o *opener) openFor(ctx context.Context, offset, top uint64) ([]byte, recor
 	}
 	o.plain[offset] = plainMessage{plain, term}
 	return plain, term, nil
+}
+
+// decode decodes a message of the log whose body is inline. What the item says of it must be what it says
+// itself: the term has its id, but not its clock.
+func (o *opener) decode(m store.Message, dictionary []byte) ([]byte, record.Term, error) {
+	plain, term, err := o.a.codec.OpenMessage(m.Offset, m.ID, m.Body, dictionary)
+	if err != nil {
+		return nil, term, err
+	}
+	info, err := sds.InspectMessage(plain)
+	if err == nil && (info.MessageID != m.ID || info.LamportTimestamp != m.Lamport) {
+		err = fmt.Errorf("%w: its item has another id or clock", record.ErrCorrupt)
+	}
+	return plain, term, err
 }
 
 // dictionary returns what the message at top is packed against: the bytes of the first of these
@@ -162,7 +176,7 @@ func (o *opener) prefetch(ctx context.Context, set offsets.Set) error {
 		return err
 	}
 	for _, m := range large {
-		plain, term, err := o.a.codec.OpenMessage(m.Offset, m.ID, m.Body, nil)
+		plain, term, err := o.decode(m, nil)
 		if err != nil {
 			return o.fail("read", itemName(m.Offset), contract(err))
 		}

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/sdsaws/sdsaws/internal/offsets"
 	"github.com/sdsaws/sdsaws/internal/record"
 	"github.com/sdsaws/sdsaws/internal/segment"
 	"github.com/sdsaws/sdsaws/sds"
@@ -62,9 +61,9 @@ func (a *Adapter) Channels(ctx context.Context) iter.Seq2[string, error] {
 }
 
 func (r ref) sweep(ctx context.Context, onlyDue bool) (Swept, error) {
-	head, err := r.a.log.Head(ctx, r.key)
+	head, _, err := r.head(ctx, "sweep")
 	if err != nil || head == nil {
-		return Swept{}, r.failed("sweep", "head", err)
+		return Swept{}, err
 	}
 	if err := r.elsewhere("sweep", head); err != nil {
 		return Swept{}, err
@@ -269,17 +268,17 @@ func (r ref) cleanValues(ctx context.Context) (removed int, err error) {
 	if len(all) == 0 {
 		return 0, nil
 	}
-	head, err := r.a.log.Head(ctx, r.key)
+	head, rec, err := r.head(ctx, "sweep")
 	if err != nil {
-		return 0, r.fail("sweep", "head", err)
+		return 0, err
 	}
 	if head == nil {
-		head = &store.Head{}
+		head, rec = &store.Head{}, &record.Head{}
 	}
 	if err := r.elsewhere("sweep", head); err != nil {
 		return 0, err
 	}
-	used, err := r.usedValues(ctx, head)
+	used, err := r.usedValues(ctx, head, rec)
 	if errors.Is(err, errChanged) {
 		return 0, nil // it is for a later sweep
 	}
@@ -298,19 +297,12 @@ func (r ref) cleanValues(ctx context.Context) (removed int, err error) {
 // usedValues returns the names of the values that the channel refers to.
 //
 // What refers to a value can be missing itself: then nothing is known to be garbage.
-func (r ref) usedValues(ctx context.Context, head *store.Head) (map[string]bool, error) {
+func (r ref) usedValues(ctx context.Context, head *store.Head, rec *record.Head) (map[string]bool, error) {
 	used := map[string]bool{}
-	var missing offsets.Set
-	if len(head.Body) > 0 {
-		rec, err := record.OpenHead(r.key, *head)
-		if err != nil {
-			return nil, r.fail("sweep", "head", contract(err))
-		}
-		if rec.Value != nil {
-			used[r.valueObject(rec.Value).Name] = true
-		}
-		missing = rec.Needed()
+	if rec.Value != nil {
+		used[r.valueObject(rec.Value).Name] = true
 	}
+	missing := rec.Needed()
 	for pos := head.Origin; pos < head.Next; {
 		page, next, err := r.a.log.Page(ctx, r.key, pos, head.Next)
 		if err != nil {

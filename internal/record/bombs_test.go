@@ -160,15 +160,17 @@ func TestAgainstIsBounded(t *testing.T) {
 	}
 }
 
-// TestASizeIsBounded: what a head or a manifest refers to is at most so large.
+// TestASizeIsBounded: what a head or a manifest refers to is at most so large, and not empty: an archive takes
+// 0 for any size.
 func TestASizeIsBounded(t *testing.T) {
-	for size, want := range map[int64]bool{0: true, MaxSegment: true, MaxSegment + 1: false, -1: false, math.MaxInt64: false} {
+	for size, want := range map[int64]bool{0: false, 1: true, MaxSegment: true, MaxSegment + 1: false, -1: false, math.MaxInt64: false} {
 		m := &Manifest{State: Written, Size: size}
+		m.History.Add(seg.From)
 		if _, err := openManifest(m.Body(key, seg), seg); (err == nil) != want {
 			t.Errorf("a segment of %d bytes: %v", size, err)
 		}
 	}
-	for size, want := range map[int64]bool{0: true, MaxPlain: true, MaxPlain + 1: false, -1: false, math.MaxInt64: false} {
+	for size, want := range map[int64]bool{0: false, 1: true, MaxPlain: true, MaxPlain + 1: false, -1: false, math.MaxInt64: false} {
 		if _, err := openValue((&Value{Size: size}).append(nil)); (err == nil) != want {
 			t.Errorf("a value of %d bytes: %v", size, err)
 		}

@@ -154,7 +154,7 @@ func OpenManifest(key store.Key, at store.Segment) (*Manifest, error) {
 		m.State < Writing || m.State > Done {
 		return nil, fmt.Errorf("%w: manifest: offsets or state", ErrCorrupt)
 	}
-	if m.Size < 0 || m.Size > MaxSegment {
+	if m.Size < 0 || m.Size > MaxSegment || m.Size == 0 && m.State != Writing && m.History.Len() > 0 {
 		return nil, fmt.Errorf("%w: manifest: size of the object", ErrCorrupt)
 	}
 	return m, nil

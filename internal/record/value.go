@@ -81,7 +81,7 @@ func openValue(b []byte) (*Value, error) {
 		}
 		rest = rest[n+size:]
 	}
-	if v.Size < 0 || v.Size > MaxPlain || !bytes.Equal(v.append(nil), b) {
+	if v.Size <= 0 || v.Size > MaxPlain || !bytes.Equal(v.append(nil), b) {
 		return nil, fmt.Errorf("%w: reference to a value", ErrCorrupt)
 	}
 	return v, nil

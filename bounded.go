@@ -38,7 +38,7 @@ func (ch *channel) keepBounded(ctx context.Context, d *draft, large bool) {
 	patient, stop := context.WithTimeout(ctx, largePatience)
 	defer stop()
 	// What can't be read stays where it is: that is for a load to report, and commits go on.
-	if err := ch.moveOldest(patient, d, d.base.head.Next, maxMoved, large); err != nil && large {
+	if err := ch.moveOldest(patient, d, d.base.head.Next, maxMoved, large); err != nil && large && ctx.Err() == nil {
 		ch.pauseLarge()
 	}
 }
@@ -57,7 +57,9 @@ func (ch *channel) uploadMoved(ctx context.Context, d *draft) error {
 	err := ch.upload(patient, d)
 	if err != nil {
 		ch.discard(d.uploaded...)
-		ch.pauseLarge()
+		if ctx.Err() == nil {
+			ch.pauseLarge()
+		}
 	}
 	return err
 }

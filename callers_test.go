@@ -3,8 +3,13 @@ package sdsaws_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/sdsaws/sdsaws"
 	"github.com/sdsaws/sdsaws/sds"
@@ -88,5 +93,179 @@ func TestAPanicInARequestLeavesTheChannelUsable(t *testing.T) {
 			t.Error(err)
 		}
 		loads(t, m, 3, "one", "two", "three")
+	})
+}
+
+// TestACallersContextMayEndAtEachRequest of a commit that stages messages and puts large ones in the archive:
+// all of it is stored by the next one, once.
+func TestACallersContextMayEndAtEachRequest(t *testing.T) {
+	upwards(t, "request", func(t *testing.T, n int) (more bool) {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMemory()
+			m.Max.Messages = 5
+			o := quiet
+			o.Clock = nil
+			a := openAs(t, m, "alice", o)
+			if err := a.Commit(t.Context(), channel, meta(1), appends("one")); err != nil {
+				t.Fatal(err)
+			}
+			ids := []string{"L1", "L2", "L3"}
+			for i := range 10 {
+				ids = append(ids, fmt.Sprint("m", i))
+			}
+			ctx, leave := context.WithCancel(t.Context())
+			m.mu.Lock()
+			m.wait = leave
+			m.fault = nth(n, every, hold, func(string) { more = true })
+			m.mu.Unlock()
+			err := a.Commit(ctx, channel, meta(2), update(ids, nil))
+			m.setFault(func(string) fault { return none })
+			if more != (err != nil) || err != nil && !errors.Is(err, sds.ErrUnknownOutcome) {
+				t.Errorf("%v, and the context ended: %v", err, more)
+			}
+			if err := a.Commit(t.Context(), channel, meta(3), appends("last")); err != nil {
+				t.Error(err)
+			}
+			loads(t, m, 3, append(ids, "one", "last")...)
+		})
+		return more
+	})
+}
+
+// TestManyCallersLeaveNothingBehind: a dozen commit to three channels with deadlines of some milliseconds, while
+// requests are slow, refused and answered into the void. Whatever was accepted is stored in the end.
+func TestManyCallersLeaveNothingBehind(t *testing.T) {
+	for round := range uint64(6) {
+		t.Run(fmt.Sprint("round ", round), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory()
+				m.Max.Messages = 5
+				var mu sync.Mutex // protects random and stored
+				random := rand.New(rand.NewPCG(round, 1))
+				draw := func(n int) int {
+					mu.Lock()
+					defer mu.Unlock()
+					return random.IntN(n)
+				}
+				m.mu.Lock()
+				m.wait = func() { time.Sleep(time.Duration(draw(1500)) * time.Microsecond) }
+				m.fault = func(op string) fault {
+					if op == "claim" { // a load that fails half-way gives up what was accepted
+						return hold
+					}
+					return []fault{lose, refuse, hold, hold, hold, hold, hold, hold}[draw(8)]
+				}
+				m.mu.Unlock()
+				a := open(t, m, sdsaws.Options{Durability: sdsaws.Durability(round % 2), Lag: 5 * time.Millisecond,
+					MaxInFlight: 2, InlineBytes: 200, ArchiveMessages: 4})
+				accepted := map[string][]string{}
+				var callers sync.WaitGroup
+				for caller := range 12 {
+					callers.Go(func() {
+						for n := range 20 {
+							id, ch := fmt.Sprintf("%d/%d", caller, n), fmt.Sprint("channel ", draw(3))
+							ctx, end := context.WithTimeout(t.Context(), time.Duration(draw(6000))*time.Microsecond)
+							u := appends(id)
+							u.Append[0].Content = make([]byte, draw(2)*400)
+							err := a.Commit(ctx, ch, meta(int64(n)), u)
+							end()
+							if err == nil || errors.Is(err, sds.ErrUnknownOutcome) {
+								mu.Lock()
+								accepted[ch] = append(accepted[ch], id)
+								mu.Unlock()
+							}
+						}
+					})
+				}
+				callers.Wait()
+				m.setFault(func(string) fault { return none })
+				if err := a.Flush(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if p := a.Pending(); p != (sdsaws.Pending{}) {
+					t.Errorf("still pending: %+v", p)
+				}
+				for ch, ids := range accepted {
+					d, err := open(t, m, sdsaws.Options{}).LoadChannel(t.Context(), ch)
+					if err != nil {
+						t.Fatal(err)
+					}
+					there := map[string]bool{}
+					for _, h := range d.MessageHistory {
+						there[h.MessageID] = true
+					}
+					for _, id := range ids {
+						if !there[id] {
+							t.Errorf("%s has no %s", ch, id)
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestACallbackThatDoesNotReturn, for it panics or ends the goroutine of the caller who commits: who waits is
+// told all the same, and nothing is tried again and again.
+func TestACallbackThatDoesNotReturn(t *testing.T) {
+	for name, leave := range map[string]func(){"panic": func() { panic("in OnFenced") }, "goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory()
+				a := open(t, m, sdsaws.Options{OnFenced: func(string) { leave() }})
+				if err := a.Commit(t.Context(), channel, meta(1), appends("one")); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := open(t, m, sdsaws.Options{}).LoadChannel(t.Context(), channel); err != nil {
+					t.Fatal(err)
+				}
+				ended := make(chan struct{})
+				go func() {
+					defer close(ended)
+					defer func() { _ = recover() }()
+					_ = a.Commit(t.Context(), channel, meta(2), appends("two")) // doesn't return
+				}()
+				<-ended
+				synctest.Wait()
+				if p := a.Pending(); p != (sdsaws.Pending{}) {
+					t.Errorf("still pending: %+v", p)
+				}
+				if err := a.Commit(t.Context(), channel, meta(2), appends("two")); !errors.Is(err, sds.ErrFenced) {
+					t.Errorf("%v, want ErrFenced", err)
+				}
+				if _, err := a.LoadChannel(t.Context(), channel); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// TestPairsPassTheBoundByAsMuchAgain at most: their snapshots were accepted, and pairs aren't cut.
+func TestPairsPassTheBoundByAsMuchAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		m.setFault(func(string) fault { return refuse })
+		const bound = 1 << 20
+		a := open(t, m, sdsaws.Options{Durability: sdsaws.Accepted, MaxPending: bound, Lag: time.Hour})
+		const pairs = 100
+		for c := range pairs {
+			if err := a.SaveChannelMeta(t.Context(), fmt.Sprint(c), meta(1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		accepted := 0
+		for c := range pairs {
+			u := &sds.HistoryUpdate{Append: []sds.Message{{MessageID: "a", Content: make([]byte, 900<<10)}}}
+			switch err := a.UpdateHistory(t.Context(), fmt.Sprint(c), u); {
+			case err == nil:
+				accepted++
+			case !errors.Is(err, sds.ErrOverloaded):
+				t.Fatal(err)
+			}
+		}
+		if p := a.Pending().Bytes; accepted == 0 || p > 2*bound {
+			t.Errorf("%d accepted, %d bytes wait, twice the bound is %d", accepted, p, 2*bound)
+		}
 	})
 }

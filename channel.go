@@ -177,10 +177,7 @@ func (ch *channel) admit(b *batch, waiter chan<- error) (mine bool, err error) {
 		return false, err
 	}
 	paired := b.snapshot == nil && ch.open != nil
-	switch {
-	case paired:
-		ch.a.pending.Add(b.bytes)
-	case !ch.a.reserve(b.bytes, ch.pending):
+	if paired && !ch.a.reserveUpdate(b.bytes) || !paired && !ch.a.reserve(b.bytes, ch.pending) {
 		return false, errFull
 	}
 	ch.pending += b.bytes
@@ -499,11 +496,11 @@ func (ch *channel) step(ctx context.Context) error {
 	ch.mu.Unlock()
 	leave, err := ch.a.places.enter(ctx, again)
 	if err != nil {
-		return ch.fail("commit", "", err)
+		return ch.fail("commit", "", fmt.Errorf("%w: accepted, not known to be stored: %w", sds.ErrUnknownOutcome, err))
 	}
 	defer leave()
 	if err := ch.take(ctx); err != nil {
-		return err
+		return ch.fail("commit", "", fmt.Errorf("%w: accepted, not known to be stored: %w", sds.ErrUnknownOutcome, err))
 	}
 	defer ch.release()
 	return ch.commitNext(ctx)
@@ -851,12 +848,14 @@ func (ch *channel) giveUp(why, err error) {
 	ch.phase, ch.why, ch.state = fenced, why, nil
 	ch.mu.Unlock()
 	ch.a.o.Telemetry.lost(ch.a.work, ch.id, why)
+	defer func() { // when OnFenced panics too: nobody else would tell who waits
+		ch.mu.Lock()
+		ch.abandon(err)
+		ch.mu.Unlock()
+	}()
 	if f := ch.a.o.OnFenced; f != nil {
 		f(ch.id) // before anybody else is told, so that who gets ErrFenced knows that it was called
 	}
-	ch.mu.Lock()
-	ch.abandon(err)
-	ch.mu.Unlock()
 }
 
 // abandon forgets all accepted work. ch.mu is held.

@@ -58,9 +58,9 @@ type Options struct {
 	// hints included: as they are encoded, and some 256 more for each message and each
 	// operation. Past it operations fail with an *sds.OverloadedError, and what passes it
 	// alone with sds.ErrTooLarge. One channel, or the hints, may take four times as much as is
-	// left: four fifths, when nobody else needs any. A pair whose snapshot was accepted is never refused, so it
-	// can be passed by one update a channel. What is being written takes memory once more,
-	// compressed. Default 64 MiB.
+	// left: four fifths, when nobody else needs any. The update of a pair whose snapshot was
+	// accepted is refused only when the bound is passed already, so these can pass it by as much
+	// again. What is being written takes memory once more, compressed. Default 64 MiB.
 	MaxPending int64
 
 	// MaxInFlight is how many channels commit at once; the others wait for a place. A
@@ -98,8 +98,9 @@ type Options struct {
 	// HintTTL lets retrieval hints expire that long after they were last set; 0: never.
 	HintTTL time.Duration
 
-	// The callbacks below are called by whoever works on the channel. They must return soon, and
-	// not call the adapter.
+	// The callbacks below are called by whoever works on the channel, which can be the caller of an
+	// operation that has not returned yet: they must not take a lock that is held around one. They must
+	// return soon, and not call the adapter.
 
 	// OnFenced is called when another adapter was found to have claimed a channel, another
 	// region to have replaced it (sds.ErrForked), or its home to be elsewhere when it was to be

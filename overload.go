@@ -92,6 +92,20 @@ func (a *Adapter) reserve(bytes, own int64) bool {
 	}
 }
 
+// reserveUpdate counts bytes of an update whose snapshot was accepted, so that pairs aren't cut, unless
+// the bound is passed already: with what alone fits it, at most twice the bound is reached.
+func (a *Adapter) reserveUpdate(bytes int64) bool {
+	for {
+		pending := a.pending.Load()
+		if pending > a.o.MaxPending {
+			return false
+		}
+		if a.pending.CompareAndSwap(pending, pending+bytes) {
+			return true
+		}
+	}
+}
+
 // fitsMemory refuses what can't be accepted even when nothing waits.
 func (a *Adapter) fitsMemory(bytes int64) error {
 	if bytes > a.o.MaxPending {

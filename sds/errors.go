@@ -30,7 +30,8 @@ var (
 // What operations of a [Persistence] fail with.
 var (
 	// ErrFenced says that another holder has claimed the channel. Nothing that is done here
-	// has an effect any more; load the channel to claim it back.
+	// has an effect any more; load the channel to claim it back. What was on its way when the other
+	// claimed may have been stored before that.
 	ErrFenced = errors.New("fenced: the channel was claimed by another holder, load it to go on")
 
 	// ErrElsewhere says that the channel's home is another region, which the error names, and

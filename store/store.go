@@ -8,6 +8,9 @@
 // back; it never looks into a body. What a body means is the business of the adapter
 // above, which also checks it: a backend that loses or alters bytes is found out.
 //
+// Every method returns soon after its ctx has ended, whether what was asked for is done or not: callers
+// wait for it in their own goroutine.
+//
 // Package storetest holds the conformance suite that every backend passes.
 package store
 

@@ -67,7 +67,7 @@ func NewTelemetry(o TelemetryOptions) (*Telemetry, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	t := &Telemetry{tracer: o.Tracer.Tracer(scope), logger: o.Logger, adapters: map[*Adapter]struct{}{}}
-	if err := t.instruments.init(o.Meter.Meter(scope), t.observe); err != nil {
+	if err := t.init(o.Meter.Meter(scope), t.observe); err != nil {
 		return nil, fmt.Errorf("sdsaws: telemetry: %w", err)
 	}
 	return t, nil

@@ -139,7 +139,8 @@ func (c *played) play(p *part, test string, round int) error {
 	began := time.Now()
 	out, err := cmd.CombinedOutput()
 	c.took += time.Since(began)
-	c.runs += sum(p.runs, out)
+	runs := sum(p.runs, out)
+	c.runs += runs
 	c.ops += sum(p.ops, out)
 	c.bad += sum(p.bad, out)
 	c.told = lines(p.tell, out)
@@ -148,6 +149,9 @@ func (c *played) play(p *part, test string, round int) error {
 		c.bad = max(c.bad, 1)
 		again := append(env, "go", "test", "-count=1", "-v", "-run='"+p.run+"'", "./"+p.dir) //nolint:gocritic // another one
 		return fmt.Errorf("%s\n%s: a violation in round %d. Again:\n  %s", out, p.name, round, strings.Join(append(again, args...), " "))
+	}
+	if err == nil && runs == 0 {
+		err = fmt.Errorf("%s\n%s: round %d has played nothing", out, p.name, round)
 	}
 	return err
 }

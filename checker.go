@@ -597,8 +597,9 @@ func matches(plain []byte, id string, lamport int64) error {
 func (c *checker) checkHints(ctx context.Context, messages []store.Message) error {
 	for some := range slices.Chunk(messages, 100) {
 		ids := make([]string, len(some))
+		at := make(map[string]uint64, len(some))
 		for i, m := range some {
-			ids[i] = m.ID
+			ids[i], at[m.ID] = m.ID, m.Offset
 		}
 		slices.Sort(ids)
 		hints, err := c.a.hints.store.Hints(ctx, c.key.Namespace, slices.Compact(ids))
@@ -614,6 +615,11 @@ func (c *checker) checkHints(ctx context.Context, messages []store.Message) erro
 			return c.fail("check", "retrieval hints", err)
 		}
 		c.found.Hints += len(hints)
+		for _, h := range hints {
+			if _, err := record.OpenHint(c.key.Namespace, h.MessageID, h.Value); err != nil {
+				c.found.broken("retrieval hint of the "+itemName(at[h.MessageID]), contract(err))
+			}
+		}
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sdsaws/sdsaws/internal/record"
 	"github.com/sdsaws/sdsaws/sds"
 	"github.com/sdsaws/sdsaws/store"
 )
@@ -70,7 +71,8 @@ func (a *Adapter) SetRetrievalHint(ctx context.Context, messageID string, hint [
 }
 
 // Hints returns the retrieval hints of those messages that have one, by message id,
-// what was accepted and not yet stored included.
+// what was accepted and not yet stored included. When some are damaged, the others come with the
+// error, sds.ErrCorrupt or sds.ErrUnsupportedFormat: set those again, or do without.
 func (a *Adapter) Hints(ctx context.Context, messageIDs ...string) (map[string][]byte, error) {
 	err := a.check(ctx)
 	var found map[string][]byte
@@ -78,13 +80,13 @@ func (a *Adapter) Hints(ctx context.Context, messageIDs ...string) (map[string][
 		found, err = a.hints.get(ctx, messageIDs)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("sdsaws: hints: %w", err)
+		return found, fmt.Errorf("sdsaws: hints: %w", err)
 	}
 	return found, nil
 }
 
 func (h *hintBuffer) set(id string, value []byte) error {
-	if n, limit := len(id)+len(value), h.store.HintLimit(h.a.o.Namespace); n > limit {
+	if n, limit := len(id)+len(value), h.store.HintLimit(h.a.o.Namespace)-record.HintOverhead; n > limit {
 		return fmt.Errorf("%w: id and hint have %d bytes, at most %d fit", sds.ErrTooLarge, n, limit)
 	}
 	if err := h.a.fitsMemory(hintBytes(id, value)); err != nil {
@@ -185,10 +187,19 @@ func (h *hintBuffer) get(ctx context.Context, ids []string) (map[string][]byte, 
 	if err != nil {
 		return nil, err
 	}
+	damaged := 0
 	for _, s := range hints {
-		found[s.MessageID] = s.Value
+		value, failed := record.OpenHint(h.a.o.Namespace, s.MessageID, s.Value)
+		if failed != nil {
+			damaged, err = damaged+1, contract(failed)
+			continue
+		}
+		found[s.MessageID] = value
 	}
-	return found, nil
+	if err != nil {
+		err = fmt.Errorf("%d of %d: %w", damaged, len(hints), err)
+	}
+	return found, err
 }
 
 // arm sets the timer: at once for a full batch, else for when the lag is over. h.mu
@@ -262,7 +273,7 @@ func (h *hintBuffer) flush(ctx context.Context) error {
 	for ids := range slices.Chunk(byAge(written), hintBatch) {
 		hints := make([]store.Hint, len(ids))
 		for i, id := range ids {
-			hints[i] = store.Hint{MessageID: id, Value: written[id].value}
+			hints[i] = store.Hint{MessageID: id, Value: record.Hint(h.a.o.Namespace, id, written[id].value)}
 		}
 		if err = h.store.SetHints(ctx, h.a.o.Namespace, hints, h.a.o.HintTTL); err != nil {
 			break

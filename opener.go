@@ -102,7 +102,6 @@ func (o *opener) openFor(ctx context.Context, offset, top uint64) ([]byte, recor
 	}
 	plain, term, err := o.decode(one[0], dictionary)
 	if err != nil {
-		err = contract(err)
 		if len(against) > 0 {
 			err = misfit{err}
 		}
@@ -117,13 +116,9 @@ func (o *opener) openFor(ctx context.Context, offset, top uint64) ([]byte, recor
 func (o *opener) decode(m store.Message, dictionary []byte) ([]byte, record.Term, error) {
 	plain, term, err := o.a.codec.OpenMessage(m.Offset, m.ID, m.Body, dictionary)
 	if err != nil {
-		return nil, term, err
+		return nil, term, contract(err)
 	}
-	info, err := sds.InspectMessage(plain)
-	if err == nil && (info.MessageID != m.ID || info.LamportTimestamp != m.Lamport) {
-		err = fmt.Errorf("%w: its item has another id or clock", record.ErrCorrupt)
-	}
-	return plain, term, err
+	return plain, term, matches(plain, m.ID, m.Lamport)
 }
 
 // dictionary returns what the message at top is packed against: the bytes of the first of these
@@ -178,7 +173,7 @@ func (o *opener) prefetch(ctx context.Context, set offsets.Set) error {
 	for _, m := range large {
 		plain, term, err := o.decode(m, nil)
 		if err != nil {
-			return o.fail("read", itemName(m.Offset), contract(err))
+			return o.fail("read", itemName(m.Offset), err)
 		}
 		o.plain[m.Offset] = plainMessage{plain, term}
 	}

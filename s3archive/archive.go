@@ -292,8 +292,8 @@ func (a *Archive) Delete(ctx context.Context, objects ...store.Object) error {
 		}
 		for _, e := range out.Errors {
 			if code := aws.ToString(e.Code); code != "NoSuchVersion" && code != "NoSuchKey" {
-				return fmt.Errorf("s3archive: delete %q, one of %d that failed: %s: %s", aws.ToString(e.Key),
-					len(out.Errors), code, aws.ToString(e.Message))
+				return fmt.Errorf("s3archive: delete %q, one of %d that failed: %s", aws.ToString(e.Key),
+					len(out.Errors), code)
 			}
 		}
 	}

@@ -41,7 +41,7 @@ func TestNoErrorShowsAnObject(t *testing.T) {
 		"a bad number":   {200, nil, "<ListVersionsResult><Version><Size>" + all + "</Size></Version></ListVersionsResult>"},
 		"a bad time": {200, nil, "<ListVersionsResult><Version><LastModified>" + all +
 			"</LastModified></Version></ListVersionsResult>"},
-		"not deleted": {200, nil, "<DeleteResult><Error><Key>x</Key><Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>"},
+		"not deleted": {200, nil, "<DeleteResult><Error><Key>x</Key><Code>AccessDenied</Code><Message>" + all + "</Message></Error></DeleteResult>"},
 	} {
 		var out canary.Output
 		restore := out.Logs()

@@ -30,6 +30,10 @@ type Swept struct {
 	Bytes    int64 // of those segments
 	Resumed  int   // segments that somebody else had begun
 	Removed  int   // objects that nothing refers to: of dropped channels and failed commits
+
+	// Waiting is how many offsets of the log lie below its start and were not archived when it
+	// ended: because they aren't due yet, or because it failed.
+	Waiting uint64
 }
 
 // Add adds what another sweep has done.
@@ -39,6 +43,7 @@ func (s *Swept) Add(o Swept) {
 	s.Bytes += o.Bytes
 	s.Resumed += o.Resumed
 	s.Removed += o.Removed
+	s.Waiting += o.Waiting
 }
 
 // errChanged says that the segment under way was brought on by somebody else, or dropped.
@@ -143,10 +148,12 @@ func (w *archiver) open(
 		if m.State != record.Done {
 			w.seg, w.manifest, w.added = *last, m, true
 			w.done.Resumed++
+			w.done.Waiting = below(head, last.From)
 			return true, nil
 		}
 		from = last.To
 	}
+	w.done.Waiting = below(head, from)
 	if from >= min(limit, head.Start) {
 		return false, nil
 	}
@@ -161,6 +168,11 @@ func (w *archiver) open(
 	}
 	w.manifest.History = rec.History.Between(w.seg.From, w.seg.To)
 	return true, nil
+}
+
+// below returns how many offsets from archived on lie below the head's start.
+func below(head *store.Head, archived uint64) uint64 {
+	return head.Start - min(head.Start, max(head.Origin, archived))
 }
 
 // read reads the messages of the segment that are in history. With cut it ends the
@@ -440,7 +452,7 @@ func (r ref) archiveDue(ctx context.Context, onlyDue bool, note func(end uint64)
 		return Swept{}, err
 	}
 	if done && !r.a.o.due(head, rec, end, at, r.a.o.Clock.Now()) {
-		return Swept{}, nil
+		return Swept{Waiting: below(head, end)}, nil
 	}
 	return r.archive(ctx, note)
 }

@@ -238,3 +238,36 @@ func TestAValueOfACommitUnderWayIsNoGarbage(t *testing.T) {
 	t.Run("a sweep during the commit", func(t *testing.T) { check(t, false) })
 	t.Run("a commit during the sweep", func(t *testing.T) { check(t, true) })
 }
+
+// TestASweepTellsWhatWaits for the archive: what isn't due, and what a failure has left.
+func TestASweepTellsWhatWaits(t *testing.T) {
+	m := newMemory()
+	a := open(t, m, sdsaws.Options{ArchiveMessages: 50})
+	fill(t, a, 0, 40, 10)
+	waits := func(o *sdsaws.SweepOptions, want uint64) error {
+		t.Helper()
+		done, err := a.Sweep(t.Context(), channel, o)
+		if done.Waiting != want {
+			t.Errorf("%d offsets wait, want %d (%v)", done.Waiting, want, err)
+		}
+		return err
+	}
+	if err := waits(&sdsaws.SweepOptions{OnlyDue: true}, 30); err != nil {
+		t.Fatal(err)
+	}
+	m.setFault(func(op string) fault {
+		if op == "put" {
+			return refuse
+		}
+		return none
+	})
+	if err := waits(nil, 30); !errors.Is(err, errInjected) {
+		t.Fatalf("Sweep: %v", err)
+	}
+	m.setFault(func(string) fault { return none })
+	for range 2 { // goes on, then has nothing to do
+		if err := waits(nil, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

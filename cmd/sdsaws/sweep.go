@@ -32,8 +32,8 @@ channels that nobody works on, and for what was broken off.
 For each channel it says how many messages were archived, into how many new segments of
 how many bytes, how many segments that others had begun were resumed, and how many objects
 were removed. With --json that is one object a line: channel, messages, segments, bytes,
-resumed, removed and, when the channel failed, error; the last line is the total: channels,
-failed, and the same sums.
+resumed, removed, waiting (how many offsets of the log were evicted and aren't archived) and, when
+the channel failed, error; the last line is the total: channels, failed, and the same sums.
 
 An error on one channel doesn't stop the others; exit status 1 says that there was one.
 
@@ -114,6 +114,8 @@ type sweptLine struct {
 	Bytes    int64 `json:"bytes"`
 	Resumed  int   `json:"resumed"`
 	Removed  int   `json:"removed"`
+
+	Waiting uint64 `json:"waiting"`
 }
 
 type sweptChannel struct {

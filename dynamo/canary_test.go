@@ -131,11 +131,17 @@ func TestNoErrorShowsAnItem(t *testing.T) {
 		for _, list := range []func(context.Context, string) func(func(string, error) bool){
 			func(ctx context.Context, ns string) func(func(string, error) bool) { return log.Channels(ctx, ns) },
 			func(ctx context.Context, ns string) func(func(string, error) bool) { return log.Stored(ctx, ns) },
+			func(ctx context.Context, _ string) func(func(string, error) bool) { return log.Namespaces(ctx) },
 		} {
 			for _, err := range list(ctx, "ns") {
 				note(err)
 			}
 		}
+		rounds := NewRounds(log.client, "t", nil)
+		_, err = rounds.Load(ctx)
+		note(err)
+		_, err = rounds.Save(ctx, Round{Namespace: "ns", After: "channel"})
+		note(err)
 		note(h.SetHints(ctx, "ns", hints, 0))
 		_, err = h.Hints(ctx, "ns", id)
 		note(err)

@@ -24,6 +24,7 @@ const (
 	Manifests Purpose = "manifests" // of archived segments
 	HintOps   Purpose = "hints"     // retrieval hints
 	Loads     Purpose = "loads"     // all reads of a channel
+	Sweeps    Purpose = "sweeps"    // which namespaces there are, and how far sweepers have come
 )
 
 // Usage is what was used, in capacity units by the formulas that AWS documents, not as a

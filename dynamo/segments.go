@@ -325,30 +325,8 @@ func (l *Log) DeleteSegments(ctx context.Context, key store.Key, below uint64) e
 // each channel whose name is too long for a key. The index is eventually consistent.
 func (l *Log) Channels(ctx context.Context, namespace string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		prefix := escape(namespace) + "/"
-		input := &dynamodb.QueryInput{
-			TableName:                 &l.table,
-			IndexName:                 aws.String(ChannelsIndex),
-			KeyConditionExpression:    aws.String("ns = :n"),
-			ExpressionAttributeValues: item{":n": str(escape(namespace))},
-		}
-		for {
-			out, err := l.client.Query(ctx, input, l.meter.each("Query", Loads, 0))
-			if err != nil {
-				yield("", fmt.Errorf("dynamo: list channels: %w", err))
-				return
-			}
-			for _, it := range out.Items {
-				r := reader{item: it}
-				name, err := l.channelName(ctx, strings.TrimPrefix(r.str(attrPK), prefix), it)
-				if err == nil {
-					err = r.err
-				}
-				if !yield(name, err) || err != nil && !errors.Is(err, store.ErrMalformed) {
-					return
-				}
-			}
-			if input.ExclusiveStartKey = out.LastEvaluatedKey; input.ExclusiveStartKey == nil {
+		for listed, err := range l.ChannelsAfter(ctx, namespace, "") {
+			if !yield(listed.Channel, err) {
 				return
 			}
 		}

@@ -4,6 +4,7 @@ package integration_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -46,6 +47,9 @@ func withLocalStack(m *testing.M) (code int, err error) {
 	dynamoDB = i.DynamoDB
 	if cfg, err = i.Config(ctx); err == nil {
 		code = m.Run()
+	}
+	if built := functionsDir; built != "" {
+		err = errors.Join(err, os.RemoveAll(built))
 	}
 	if stopped := i.Close(ctx); err == nil {
 		err = stopped

@@ -18,20 +18,20 @@ var Functions = map[string]string{
 }
 
 // Build builds a package for Linux into a file, in the module's directory dir. arch is GOARCH, "" for this
-// machine's; race is for tests.
+// machine's; race is for tests on this machine.
 //
 // lambda.norpc leaves out what only the retired runtime go1.x needs, net/rpc, and with it
 // html/template: they look methods up by name, so that the linker keeps those of everything.
 func Build(ctx context.Context, dir, pkg, arch, file string, race bool) error {
-	args := []string{"build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-o", file}
-	env := append(os.Environ(), "GOOS=linux")
+	args := []string{"build", "-buildvcs=false", "-tags", "lambda.norpc", "-o", file}
+	env := os.Environ()
 	if arch != "" {
 		env = append(env, "GOARCH="+arch)
 	}
 	if race {
-		args, env = append(args, "-race"), append(env, "CGO_ENABLED=1")
+		args = append(args, "-race")
 	} else {
-		args, env = append(args, "-ldflags=-s -w"), append(env, "CGO_ENABLED=0")
+		args, env = append(args, "-trimpath", "-ldflags=-s -w"), append(env, "GOOS=linux", "CGO_ENABLED=0")
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, pkg)...) //nolint:gosec // of Functions
 	cmd.Dir, cmd.Env = dir, env

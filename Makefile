@@ -4,14 +4,18 @@ FUZZTIME ?= 30s
 TORTURE_TIME ?= 10m
 TORTURE_SEEDS ?= 0
 PACKAGES := ./...
+LAMBDA_ARCH ?= arm64
 
-.PHONY: help build test lint fuzz faults torture bench localstack localstack-down
+.PHONY: help build lambda test lint fuzz faults torture bench localstack localstack-down
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build ./sdsaws
 	go build -o sdsaws ./cmd/sdsaws
+
+lambda: ## build the zips of the functions, dist/participant.zip and dist/sweeper.zip, for LAMBDA_ARCH
+	go run ./internal/lambdazip/cmd -o dist -arch $(LAMBDA_ARCH)
 
 test: ## run all tests, those on LocalStack too
 	go test -race -timeout 40m $(PACKAGES)
@@ -29,9 +33,10 @@ faults: ## fail every request of a scenario in every way: embedded, and about an
 torture: ## play all random tests with ever new seeds for TORTURE_TIME, or TORTURE_SEEDS rounds; stop at a violation
 	go run ./internal/torture/cmd -time $(TORTURE_TIME) -seeds $(TORTURE_SEEDS)
 
-bench: ## what saves cost, and the adapter's time and memory beside the bare SDK's
+bench: ## what saves cost, the adapter's time and memory beside the bare SDK's, and the functions' size and start
 	go run ./bench/cost --accepted
 	go test -run '^$$' -bench . ./bench/speed
+	go run ./bench/coldstart
 
 localstack: ## start a LocalStack on this machine that stays, and print its environment
 	@go run ./integration/cmd/localstack up

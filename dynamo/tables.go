@@ -16,6 +16,9 @@ import (
 // partition key "ns", sort key "pk", keys only.
 const ChannelsIndex = "channels"
 
+// HintsTTL is the attribute of hints by which DynamoDB removes those that have expired.
+const HintsTTL = attrExpires
+
 // ErrOtherTable says that a table of that name exists with other keys.
 var ErrOtherTable = errors.New("table exists with other keys")
 
@@ -35,7 +38,7 @@ type TablesClient interface {
 // that exists is left as it is when its keys and index are right; else the error is
 // ErrOtherTable. It reports which of the two it created.
 func CreateTables(ctx context.Context, client TablesClient, state, hints string) (created []string, err error) {
-	wanted := []*dynamodb.CreateTableInput{stateTable(state), hintsTable(hints)}
+	wanted := []*dynamodb.CreateTableInput{StateTable(state), HintsTable(hints)}
 	// Both are looked at before either is made.
 	var missing []*dynamodb.CreateTableInput
 	for _, want := range wanted {
@@ -63,7 +66,8 @@ func CreateTables(ctx context.Context, client TablesClient, state, hints string)
 	return created, expire(ctx, client, hints)
 }
 
-func stateTable(name string) *dynamodb.CreateTableInput {
+// StateTable returns what makes a state table: its keys and its index.
+func StateTable(name string) *dynamodb.CreateTableInput {
 	return &dynamodb.CreateTableInput{
 		TableName:            &name,
 		BillingMode:          types.BillingModePayPerRequest,
@@ -77,7 +81,8 @@ func stateTable(name string) *dynamodb.CreateTableInput {
 	}
 }
 
-func hintsTable(name string) *dynamodb.CreateTableInput {
+// HintsTable returns what makes a hints table; HintsTTL is set once it is there.
+func HintsTable(name string) *dynamodb.CreateTableInput {
 	return &dynamodb.CreateTableInput{
 		TableName:            &name,
 		BillingMode:          types.BillingModePayPerRequest,
@@ -152,7 +157,7 @@ func expire(ctx context.Context, client TablesClient, hints string) error {
 	}
 	if d := now.TimeToLiveDescription; d != nil &&
 		(d.TimeToLiveStatus == types.TimeToLiveStatusEnabled || d.TimeToLiveStatus == types.TimeToLiveStatusEnabling) {
-		if aws.ToString(d.AttributeName) == attrExpires {
+		if aws.ToString(d.AttributeName) == HintsTTL {
 			return nil
 		}
 		return fmt.Errorf("dynamo: %w: %q expires items by another attribute", ErrOtherTable, hints)
@@ -160,7 +165,7 @@ func expire(ctx context.Context, client TablesClient, hints string) error {
 	_, err = client.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{
 		TableName: &hints,
 		TimeToLiveSpecification: &types.TimeToLiveSpecification{
-			AttributeName: aws.String(attrExpires), Enabled: aws.Bool(true)},
+			AttributeName: aws.String(HintsTTL), Enabled: aws.Bool(true)},
 	})
 	if err != nil {
 		return fmt.Errorf("dynamo: set TTL of %q: %w", hints, err)

@@ -47,6 +47,9 @@ type row struct {
 	Raw *[]byte `parquet:"raw,optional"`
 }
 
+// Schema returns the columns of every segment, for readers that declare them.
+func Schema() *parquet.Schema { return parquet.SchemaOf(row{}) }
+
 type entry struct {
 	MessageID     []byte `parquet:"message_id"`
 	RetrievalHint []byte `parquet:"retrieval_hint"`

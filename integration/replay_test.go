@@ -18,6 +18,7 @@ import (
 	"github.com/sdsaws/sdsaws"
 	"github.com/sdsaws/sdsaws/dynamo"
 	"github.com/sdsaws/sdsaws/integration/localstack"
+	"github.com/sdsaws/sdsaws/internal/permission"
 	"github.com/sdsaws/sdsaws/internal/replay"
 	"github.com/sdsaws/sdsaws/internal/trace"
 	"github.com/sdsaws/sdsaws/s3archive"
@@ -46,7 +47,10 @@ func withLocalStack(m *testing.M) (code int, err error) {
 	}
 	dynamoDB = i.DynamoDB
 	if cfg, err = i.Config(ctx); err == nil {
+		var actions permission.Actions
+		cfg.APIOptions = append(cfg.APIOptions, actions.Record)
 		code = m.Run()
+		err = noneLacks(&actions)
 	}
 	if built := functionsDir; built != "" {
 		err = errors.Join(err, os.RemoveAll(built))
@@ -55,6 +59,17 @@ func withLocalStack(m *testing.M) (code int, err error) {
 		err = stopped
 	}
 	return code, err
+}
+
+// noneLacks holds the actions that all tests together have needed against the roles' policies;
+// TestEachRoleNeedsItsPolicy does it for each role, and finds what is granted in vain.
+func noneLacks(actions *permission.Actions) error {
+	lacking, needed, err := actions.Lacking()
+	if len(lacking) > 0 {
+		err = errors.Join(err, fmt.Errorf("no role in internal/permission may %s", strings.Join(lacking, ", ")))
+	}
+	fmt.Fprintf(os.Stderr, "integration: %d AWS actions were needed, %d of them are in no policy\n", needed, len(lacking))
+	return err
 }
 
 type onAWS struct {

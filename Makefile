@@ -6,7 +6,7 @@ TORTURE_SEEDS ?= 0
 PACKAGES := ./...
 LAMBDA_ARCH ?= arm64
 
-.PHONY: help build lambda test lint fuzz faults torture bench localstack localstack-down
+.PHONY: help build lambda test terraform-test lint fuzz faults torture bench localstack localstack-down
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ lambda: ## build the zips of the functions, dist/participant.zip and dist/sweepe
 
 test: ## run all tests, those on LocalStack too
 	go test -race -timeout 40m $(PACKAGES)
+
+terraform-test: ## check Terraform's modules against the code, the provider, tflint, checkov
+	@bash .ci/terraform
 
 lint: ## formatting, vet, staticcheck, golangci-lint
 	bash .ci/lint

@@ -1,6 +1,7 @@
 package terraform_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -175,4 +176,61 @@ func TestFencedWritersAreFoundInLogs(t *testing.T) {
 	if !strings.Contains(sds.ErrFenced.Error(), pattern) || len(pattern) < 20 || strings.ContainsAny(pattern, `"\`) {
 		t.Errorf("the pattern %q isn't in %q", pattern, sds.ErrFenced)
 	}
+}
+
+// TestTheDocumentedPolicyIsTheModules: the one of docs/security.md for alice.
+func TestTheDocumentedPolicyIsTheModules(t *testing.T) {
+	b, err := os.ReadFile("../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sample, _ := strings.Cut(string(b), "```json\n")
+	sample, _, ok := strings.Cut(sample, "```")
+	if !ok {
+		t.Fatal("no policy in docs/security.md")
+	}
+	sample = strings.NewReplacer("REGION", account.Region, "ACCOUNT", account.ID, "sds-archive", names.Bucket).Replace(sample)
+	want := statements(t, sample)
+	got := statements(t, policies(t, tree(t), "alice", false)[permission.Participant])
+	if !slices.Equal(got, want) {
+		t.Errorf("the module's:\n%s\ndocs/security.md:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// statements returns a policy's statements in a form that can be compared: all strings are
+// sorted lists, nothing has a name.
+func statements(t *testing.T, policy string) (all []string) {
+	t.Helper()
+	var p struct{ Statement []map[string]any }
+	if err := json.Unmarshal([]byte(policy), &p); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range p.Statement {
+		delete(s, "Sid")
+		b, err := json.Marshal(listed(s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, string(b))
+	}
+	return all
+}
+
+func listed(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, inner := range v {
+			v[k] = listed(inner)
+		}
+	case string:
+		return []string{v}
+	case []any:
+		var all []string
+		for _, s := range v {
+			all = append(all, s.(string))
+		}
+		slices.Sort(all)
+		return all
+	}
+	return v
 }

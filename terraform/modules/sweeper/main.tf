@@ -35,7 +35,7 @@ resource "aws_lambda_function" "sweeper" {
       SDSAWS_BUCKET      = var.bucket
       SDSAWS_PREFIX      = var.prefix
       SDSAWS_REGION      = var.region
-      SDSAWS_NAMESPACES  = join(",", var.namespaces)
+      SDSAWS_NAMESPACES  = join(",", [for n in var.namespaces : can(regex("[\",]", n)) ? jsonencode(n) : n])
     }
   }
 

@@ -109,8 +109,12 @@ variable "namespaces" {
   description = "Namespaces to sweep, in turn."
   type        = list(string)
   validation {
-    condition     = length(var.namespaces) > 0 && alltrue([for n in var.namespaces : n != "" && !can(regex("[,*?]", n))])
-    error_message = "namespaces has at least one; none is empty or has ',', '*' or '?'."
+    condition     = length(var.namespaces) > 0 && alltrue([for n in var.namespaces : n != "" && !can(regex("[*?]", n))])
+    error_message = "namespaces has at least one; none is empty or has '*' or '?'."
+  }
+  validation {
+    condition     = length(join(",", var.namespaces)) <= 3000
+    error_message = "namespaces has 3000 characters at most: a function's variables have 4 KB. Make several sweepers."
   }
 }
 

@@ -5,6 +5,7 @@ package terraform_test
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -159,6 +160,13 @@ func TestModulesFitTheProvider(t *testing.T) {
 			arguments += hclcheck.Arguments(r)
 		}
 	}
+	used, err := hclcheck.Types(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if known := slices.Sorted(maps.Keys(schema(t).Types)); !slices.Equal(known, used) {
+		t.Errorf("schema.json has %q, the modules use %q: go generate ./internal/hclcheck", known, used)
+	}
 	t.Logf("terraform-test: %d resources with %d arguments fit provider %s", resources, arguments, schema(t).Provider)
 }
 
@@ -176,7 +184,7 @@ func TestWhatDoesNotFitTheProviderIsFound(t *testing.T) {
 		"an attribute that isn't":    {"modules/sdsaws/policies.tf", "aws_dynamodb_table.state.arn", "aws_dynamodb_table.state.arm", "arm"},
 		"a dependency that isn't":    {"modules/sdsaws/bucket.tf", "depends_on = [aws_s3_bucket_versioning.archive]", "depends_on = [aws_s3_bucket.other]", "other"},
 		"an output that isn't":       {"examples/lambda/main.tf", "module.sdsaws.sweeper_policy", "module.sdsaws.sweepers_policy", "sweepers_policy"},
-		"a module's unknown input":   {"examples/lambda/main.tf", "  namespaces  = [", "  names  = [", `"names"`},
+		"a module's unknown input":   {"examples/lambda/main.tf", "  namespaces  = [", "  names = [", `"names"`},
 		"a module's input of a type": {"examples/lambda/main.tf", "  namespaces  = [var.namespace]", "  namespaces = {}", "namespaces"},
 		"what depends on itself":     {"modules/sdsaws/main.tf", `"${var.name}-${local.account}`, `"${local.bucket}-${local.account}`, "itself"},
 	} {

@@ -18,7 +18,7 @@ var (
 		`(?s)\n    /\*\*(.*?)\*/\n    readonly (\w+)(\??): (.*?);\n(?:    /|$)`)
 	linkRE  = regexp.MustCompile(`providers/hashicorp/aws/([0-9.]+)/docs/[\w-]+/\w+#(\w+)`)
 	classRE = regexp.MustCompile(`(?ms)^export declare class (\w+) extends cdktf\.Terraform(?:Resource|DataSource) \{\n(.*?)^\}`)
-	getRE   = regexp.MustCompile(`(?ms)^    get (\w+)\(\): (\{.*?^    \}|[^\n]*?);$`)
+	getRE   = regexp.MustCompile(`(?ms)^    get (\w+)\(\): (\{[^}]*\}[^\n]*?|[^\n]*?);$`)
 	camelRE = regexp.MustCompile(`[A-Z]`)
 )
 

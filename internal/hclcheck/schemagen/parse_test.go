@@ -46,6 +46,9 @@ export declare class XThing extends cdktf.TerraformResource {
     get tags(): {
         [key: string]: string;
     };
+    get tagsInput(): {
+        [key: string]: string;
+    } | undefined;
     get size(): number;
 }
 `

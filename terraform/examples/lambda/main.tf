@@ -7,6 +7,7 @@ module "sdsaws" {
 
   participants           = { participant = { namespace = var.namespace } }
   participant_log_groups = [aws_cloudwatch_log_group.participant.name]
+  alarm_thresholds       = { fenced = 20 }
 }
 
 module "sweeper" {
@@ -17,6 +18,7 @@ module "sweeper" {
   state_table = module.sdsaws.state_table
   hints_table = module.sdsaws.hints_table
   bucket      = module.sdsaws.bucket
+  prefix      = module.sdsaws.prefix
   namespaces  = [var.namespace]
 }
 
@@ -29,7 +31,7 @@ resource "aws_cloudwatch_log_group" "participant" {
 
 resource "aws_lambda_function" "participant" {
   #checkov:skip=CKV_AWS_50:the code makes no traces
-  #checkov:skip=CKV_AWS_116:it is invoked directly, and its caller sees errors
+  #checkov:skip=CKV_AWS_116:the queue has one
   #checkov:skip=CKV_AWS_117:it talks to DynamoDB and S3 alone, which want no VPC
   #checkov:skip=CKV_AWS_173:the variables are names, and no secret
   #checkov:skip=CKV_AWS_272:an example
@@ -44,14 +46,15 @@ resource "aws_lambda_function" "participant" {
   memory_size      = 512
   timeout          = 30
 
-  # Two at the same time would fence each other: one channel has one holder.
-  reserved_concurrent_executions = 1
+  # As many as the queue has at a time: more would be turned away, and count as failures.
+  reserved_concurrent_executions = 2
 
   environment {
     variables = {
       SDSAWS_STATE_TABLE = module.sdsaws.state_table
       SDSAWS_HINTS_TABLE = module.sdsaws.hints_table
       SDSAWS_BUCKET      = module.sdsaws.bucket
+      SDSAWS_PREFIX      = module.sdsaws.prefix
       SDSAWS_NAMESPACE   = var.namespace
     }
   }
@@ -61,7 +64,57 @@ resource "aws_lambda_function" "participant" {
     log_group  = aws_cloudwatch_log_group.participant.name
   }
 
-  depends_on = [aws_iam_role_policy.logs, aws_iam_role_policy.participant]
+  depends_on = [aws_iam_role_policy.logs, aws_iam_role_policy.participant, aws_iam_role_policy.queue]
+}
+
+# A message's group is its channel, so that one invocation at a time works on a channel. What
+# is sent twice is stored once, in any case.
+resource "aws_sqs_queue" "messages" {
+  name                        = "sds-messages.fifo"
+  fifo_queue                  = true
+  content_based_deduplication = true
+  deduplication_scope         = "messageGroup"
+  fifo_throughput_limit       = "perMessageGroupId"
+  sqs_managed_sse_enabled     = true
+  visibility_timeout_seconds  = 180 # six times the function's timeout, as AWS has it
+  message_retention_seconds   = 345600
+
+  redrive_policy = jsonencode({
+    deadLetterTargetArn = aws_sqs_queue.dead.arn
+    maxReceiveCount     = 10
+  })
+}
+
+# What can't be read, or couldn't be stored for half an hour.
+resource "aws_sqs_queue" "dead" {
+  name                      = "sds-messages-dead.fifo"
+  fifo_queue                = true
+  sqs_managed_sse_enabled   = true
+  message_retention_seconds = 1209600
+}
+
+resource "aws_lambda_event_source_mapping" "messages" {
+  event_source_arn        = aws_sqs_queue.messages.arn
+  function_name           = aws_lambda_function.participant.arn
+  batch_size              = 10
+  function_response_types = ["ReportBatchItemFailures"]
+
+  scaling_config {
+    maximum_concurrency = 2
+  }
+}
+
+data "aws_iam_policy_document" "queue" {
+  statement {
+    actions   = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
+    resources = [aws_sqs_queue.messages.arn]
+  }
+}
+
+resource "aws_iam_role_policy" "queue" {
+  name   = "queue"
+  role   = aws_iam_role.participant.id
+  policy = data.aws_iam_policy_document.queue.json
 }
 
 data "aws_iam_policy_document" "trust" {

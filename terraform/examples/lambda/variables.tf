@@ -19,9 +19,9 @@ variable "namespace" {
 }
 
 variable "participant_package" {
-  description = "Path of the zip that holds examples/lambda, built for Linux and arm64, as bootstrap."
+  description = "Path of the zip that holds examples/lambda, as make lambda builds it for arm64."
   type        = string
-  default     = "participant.zip"
+  default     = "../../../dist/participant.zip"
   validation {
     condition     = endswith(var.participant_package, ".zip")
     error_message = "participant_package is the path of a .zip file."
@@ -29,9 +29,9 @@ variable "participant_package" {
 }
 
 variable "sweeper_package" {
-  description = "Path of the zip that holds cmd/sweeper, built for Linux and arm64, as bootstrap."
+  description = "Path of the zip that holds cmd/sweeper, as make lambda builds it for arm64."
   type        = string
-  default     = "sweeper.zip"
+  default     = "../../../dist/sweeper.zip"
   validation {
     condition     = endswith(var.sweeper_package, ".zip")
     error_message = "sweeper_package is the path of a .zip file."

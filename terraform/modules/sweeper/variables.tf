@@ -9,7 +9,7 @@ variable "name" {
 }
 
 variable "package" {
-  description = "Path of the zip that holds cmd/sweeper, built for Linux and architecture, as bootstrap."
+  description = "Path of the zip that holds cmd/sweeper as bootstrap, as make lambda builds it for an architecture."
   type        = string
   validation {
     condition     = endswith(var.package, ".zip")

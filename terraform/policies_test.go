@@ -13,7 +13,6 @@ import (
 
 	"github.com/sdsaws/sdsaws/internal/hclcheck"
 	"github.com/sdsaws/sdsaws/internal/permission"
-	"github.com/sdsaws/sdsaws/sds"
 )
 
 var (
@@ -165,16 +164,6 @@ func TestTheDocumentedPermissionsAreThoseOfTheCode(t *testing.T) {
 		for _, d := range grantsDiffer(string(role), docs[role], needed) {
 			t.Errorf("docs/security.md: %s", d)
 		}
-	}
-}
-
-// TestFencedWritersAreFoundInLogs: the filter looks for the text of sds.ErrFenced.
-func TestFencedWritersAreFoundInLogs(t *testing.T) {
-	e := must(t, tree(t), values{"participant_log_groups": list("/aws/lambda/x")})
-	filter := e.Resources["aws_cloudwatch_log_metric_filter.fenced"].GetAttr("/aws/lambda/x")
-	pattern := strings.Trim(str(filter, "pattern"), `"`)
-	if !strings.Contains(sds.ErrFenced.Error(), pattern) || len(pattern) < 20 || strings.ContainsAny(pattern, `"\`) {
-		t.Errorf("the pattern %q isn't in %q", pattern, sds.ErrFenced)
 	}
 }
 

@@ -65,13 +65,13 @@ resource "aws_cloudwatch_metric_alarm" "conflicts" {
   tags                = var.tags
 }
 
-# The pattern is a part of the text of sds.ErrFenced.
+# Lines with the event of sdsaws.Telemetry, or else with the text of sds.ErrFenced.
 resource "aws_cloudwatch_log_metric_filter" "fenced" {
   for_each = var.participant_log_groups
 
   name           = "${var.name}-fenced-writers"
   log_group_name = each.value
-  pattern        = "\"fenced: the channel was claimed by another holder\""
+  pattern        = "?\"channel lost\" ?\"fenced: the channel was claimed by another holder\""
 
   metric_transformation {
     namespace = "sdsaws"

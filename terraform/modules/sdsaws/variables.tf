@@ -168,7 +168,7 @@ variable "alarm_thresholds" {
 }
 
 variable "participant_log_groups" {
-  description = "Log groups in which participants log sds.ErrFenced, in the module's region: these lines are counted as FencedWriters."
+  description = "Log groups of participants, in the module's region: lines of sdsaws.Telemetry about a channel that was lost, or else with the text of sds.ErrFenced, are counted as FencedWriters."
   type        = set(string)
   default     = []
   validation {

@@ -133,6 +133,16 @@ func participates(t *testing.T, _, b onAWS) {
 func sweeps(t *testing.T, as, b onAWS) {
 	newSite(t, as, "alice").claim() // what was staged before is left over
 	leave(t, as)
+	var namespaces []string
+	for n, err := range b.Namespaces(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		namespaces = append(namespaces, n)
+	}
+	if !slices.Equal(namespaces, []string{"alice"}) {
+		t.Fatalf("namespaces %q", namespaces)
+	}
 	a := adapter(t, b.backend(), "alice")
 	for id, err := range a.Channels(t.Context()) {
 		if err == nil {

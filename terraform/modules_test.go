@@ -184,8 +184,8 @@ func TestWhatDoesNotFitTheProviderIsFound(t *testing.T) {
 		"an attribute that isn't":    {"modules/sdsaws/policies.tf", "aws_dynamodb_table.state.arn", "aws_dynamodb_table.state.arm", "arm"},
 		"a dependency that isn't":    {"modules/sdsaws/bucket.tf", "depends_on = [aws_s3_bucket_versioning.archive]", "depends_on = [aws_s3_bucket.other]", "other"},
 		"an output that isn't":       {"examples/lambda/main.tf", "module.sdsaws.sweeper_policy", "module.sdsaws.sweepers_policy", "sweepers_policy"},
-		"a module's unknown input":   {"examples/lambda/main.tf", "  namespaces  = [", "  names = [", `"names"`},
-		"a module's input of a type": {"examples/lambda/main.tf", "  namespaces  = [var.namespace]", "  namespaces = {}", "namespaces"},
+		"a module's unknown input":   {"examples/lambda/main.tf", "  hints_table = ", "  hint_table = ", `"hint_table"`},
+		"a module's input of a type": {"examples/lambda/main.tf", "  prefix      = module.sdsaws.prefix", "  namespaces = {}", "namespaces"},
 		"what depends on itself":     {"modules/sdsaws/main.tf", `"${var.name}-${local.account}`, `"${local.bucket}-${local.account}`, "itself"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -39,7 +39,7 @@ var bad = map[string]map[string][]cty.Value{
 		"state_table":          {text("arn:aws:dynamodb:x:y:table/z")},
 		"hints_table":          {text("")},
 		"bucket":               {text("arn:aws:s3:::x")},
-		"namespaces":           {list(), list(""), list("*"), list(strings.Repeat("n", 3001))},
+		"namespaces":           {list(""), list("*"), list(strings.Repeat("n", 3001))},
 		"log_retention_days":   {number(31)},
 		"log_kms_key_arn":      {text("alias/x")},
 		"alarm_topic_arns":     {list("topic")},

@@ -70,7 +70,7 @@ var Roles = map[Role][]Grant{
 		on(Bucket, []string{"s3:ListBucketVersions"})),
 	Sweeper: slices.Concat(
 		on(State, reads, writes),
-		on(Index, []string{"dynamodb:Query"}),
+		on(Index, []string{"dynamodb:Query", "dynamodb:Scan"}), // the scan lists namespaces
 		on(Hints, []string{"dynamodb:BatchWriteItem"}),
 		on(Objects, gets, puts),
 		on(Bucket, []string{"s3:ListBucket", "s3:ListBucketVersions"})),

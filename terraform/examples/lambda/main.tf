@@ -19,7 +19,6 @@ module "sweeper" {
   hints_table = module.sdsaws.hints_table
   bucket      = module.sdsaws.bucket
   prefix      = module.sdsaws.prefix
-  namespaces  = [var.namespace]
 }
 
 resource "aws_cloudwatch_log_group" "participant" {

@@ -180,9 +180,10 @@ data "aws_iam_policy_document" "sweeper" {
     resources = local.state_arns
   }
 
+  # Scan lists the namespaces, for a sweeper that has no list of them.
   statement {
     sid       = "Channels"
-    actions   = ["dynamodb:Query"]
+    actions   = ["dynamodb:Query", "dynamodb:Scan"]
     resources = local.index_arns
   }
 

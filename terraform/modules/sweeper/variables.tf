@@ -106,11 +106,12 @@ variable "region" {
 }
 
 variable "namespaces" {
-  description = "Namespaces to sweep, in turn."
+  description = "Namespaces to sweep, in turn. Empty: all that have channels."
   type        = list(string)
+  default     = []
   validation {
-    condition     = length(var.namespaces) > 0 && alltrue([for n in var.namespaces : n != "" && !can(regex("[*?]", n))])
-    error_message = "namespaces has at least one; none is empty or has '*' or '?'."
+    condition     = alltrue([for n in var.namespaces : n != "" && !can(regex("[*?]", n))])
+    error_message = "None of namespaces is empty, or has '*' or '?'."
   }
   validation {
     condition     = length(join(",", var.namespaces)) <= 3000

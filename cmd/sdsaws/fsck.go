@@ -241,7 +241,7 @@ func (r *fsckReport) add(c *sdsaws.Checked, err error) error {
 	line := checkedChannel{checkedLine: checkedLine{c.Live, c.Evicted, c.Archived, c.Segments, c.Values, c.Bytes,
 		c.Hints, c.Pending}, Result: resultOf(c, err), Findings: []findingLine{}, More: c.More}
 	if c.ChannelID != "" {
-		id := quoteID(c.ChannelID)
+		id := escapeID(c.ChannelID)
 		line.Channel = &id
 	}
 	if err != nil {
@@ -263,7 +263,7 @@ func (r *fsckReport) add(c *sdsaws.Checked, err error) error {
 func (r *fsckReport) show(l *checkedChannel) error {
 	name := "(unknown)"
 	if l.Channel != nil {
-		name = *l.Channel
+		name = `"` + *l.Channel + `"`
 	}
 	if err := r.row(name, l.checkedLine, l.Result); err != nil || len(l.Findings) == 0 {
 		return err

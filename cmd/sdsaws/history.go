@@ -215,8 +215,8 @@ type historyLine struct {
 }
 
 func newHistoryLine(m sdsaws.HistoryMessage, d *sds.Message) historyLine {
-	l := historyLine{Offset: m.Offset, Lamport: m.LamportTimestamp, MessageID: quoteID(m.MessageID),
-		SenderID: quoteID(d.SenderID), Content: d.Content, Encoded: m.Encoded, Live: m.Live}
+	l := historyLine{Offset: m.Offset, Lamport: m.LamportTimestamp, MessageID: escapeID(m.MessageID),
+		SenderID: escapeID(d.SenderID), Content: d.Content, Encoded: m.Encoded, Live: m.Live}
 	if l.Content == nil {
 		l.Content = []byte{} // "", not null
 	}

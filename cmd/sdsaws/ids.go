@@ -11,25 +11,57 @@ import (
 )
 
 // idHelp is the rule of this file, for the root command's help.
-const idHelp = `Ids of channels and messages and namespaces are arbitrary bytes. They are shown as
-Go-quoted strings, such as "/group/1/chat" or "\xff\x00id". They are accepted as they are or,
-when the argument begins with a double quote, as such a string, so that what is shown can be
-given back; keep the shell off it with single quotes: '"\xff\x00id"'.`
+const idHelp = `Ids of channels and messages, namespaces and hints are arbitrary bytes. They are written as in
+Go's strings: text as it is, \xff for other bytes, \\ for a backslash and \" for a double quote.
+Tables and errors put them between double quotes, JSON doesn't; on the command line both are
+accepted, so that what is shown can be given back. Keep the shell off backslashes by single
+quotes: '\xff\x00id'.`
 
-// quoteID shows an id.
+// quoteID shows an id in tables and errors.
 func quoteID(id string) string { return strconv.Quote(id) }
+
+// escapeID is an id in JSON: as it is shown, without the quotes.
+func escapeID(id string) string {
+	quoted := strconv.Quote(id)
+	return quoted[1 : len(quoted)-1]
+}
 
 // parseID reads an id from the command line.
 func parseID(arg string) (string, error) {
-	if !strings.HasPrefix(arg, `"`) {
-		return arg, nil
+	rest, quoted := strings.CutPrefix(arg, `"`)
+	if quoted {
+		inside, ended := strings.CutSuffix(rest, `"`)
+		if !ended {
+			return "", badID(arg)
+		}
+		rest = inside
 	}
-	id, err := strconv.Unquote(arg)
-	if err != nil || !utf8.ValidString(arg) { // Unquote would replace what isn't UTF-8
-		return "", fmt.Errorf(`%q begins with a double quote but is no Go-quoted string: `+
-			`end it with one, and write \" for '"', \\ for '\' and \xff for bytes that aren't text`, arg)
+	var id []byte
+	for len(rest) > 0 {
+		if rest[0] != '\\' {
+			if quoted && rest[0] == '"' {
+				return "", badID(arg)
+			}
+			id, rest = append(id, rest[0]), rest[1:]
+			continue
+		}
+		value, text, tail, err := strconv.UnquoteChar(rest, '"')
+		switch {
+		case err != nil:
+			return "", badID(arg)
+		case text:
+			id = utf8.AppendRune(id, value)
+		default:
+			id = append(id, byte(value)) //nolint:gosec // of two or three digits
+		}
+		rest = tail
 	}
-	return id, nil
+	return string(id), nil
+}
+
+func badID(arg string) error {
+	return fmt.Errorf(`%q is not escaped as ids are: write \\ for '\', \" for '"' and \xff for bytes that aren't text, `+
+		`and end with a double quote what begins with one`, arg)
 }
 
 // parseChannel reads a channel's id.

@@ -86,19 +86,19 @@ type messageObject struct {
 
 func newMessageObject(channel string, m sdsaws.HistoryMessage, d *sds.Message) messageObject {
 	return messageObject{
-		Channel:          quoteID(channel),
+		Channel:          escapeID(channel),
 		historyLine:      newHistoryLine(m, d),
-		CausalHistory:    entryIDs(d.CausalHistory),
-		RepairRequest:    entryIDs(d.RepairRequest),
+		CausalHistory:    entryIDs(d.CausalHistory, escapeID),
+		RepairRequest:    entryIDs(d.RepairRequest, escapeID),
 		BloomFilterBytes: len(d.BloomFilter),
 	}
 }
 
-// entryIDs returns the message ids of entries as they are shown.
-func entryIDs(entries []sds.HistoryEntry) []string {
+// entryIDs returns the message ids of entries.
+func entryIDs(entries []sds.HistoryEntry, show func(id string) string) []string {
 	ids := make([]string, len(entries))
 	for i, e := range entries {
-		ids[i] = quoteID(e.MessageID)
+		ids[i] = show(e.MessageID)
 	}
 	return ids
 }
@@ -107,7 +107,7 @@ func showMessage(w io.Writer, channel string, m sdsaws.HistoryMessage, d *sds.Me
 	t := tabwriter.NewWriter(w, 0, 4, 3, ' ', 0)
 	row := func(name, value string) { fmt.Fprintf(t, "%s\t%s\n", name, value) }
 	ids := func(name string, entries []sds.HistoryEntry) {
-		for _, id := range entryIDs(entries) {
+		for _, id := range entryIDs(entries, quoteID) {
 			row(name, id)
 			name = ""
 		}

@@ -233,7 +233,7 @@ func show(w io.Writer, r replay.Result, asJSON bool) error {
 		row("failed", "%s", wrong)
 	}
 	for _, m := range r.Mismatches {
-		row("mismatch", "operation %d, participant %s, channel %s: %s", m.N, m.Participant, m.Channel, m.What)
+		row("mismatch", "operation %d, participant \"%s\", channel \"%s\": %s", m.N, m.Participant, m.Channel, m.What)
 	}
 	return t.Flush()
 }

@@ -180,7 +180,7 @@ func (r *sweepReport) add(id string, s sdsaws.Swept, err error) error {
 		r.row(quoteID(id), s, mark)
 		return nil
 	}
-	line := sweptChannel{Channel: quoteID(id), sweptLine: sweptLine(s)}
+	line := sweptChannel{Channel: escapeID(id), sweptLine: sweptLine(s)}
 	if err != nil {
 		line.Error = err.Error()
 	}

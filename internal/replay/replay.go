@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -396,7 +397,13 @@ func (p *Player) load(ctx context.Context, key actorKey, op trace.Op) error {
 
 func (p *Player) mismatch(n int, k actorKey, what string) {
 	p.result.Mismatches = append(p.result.Mismatches, Mismatch{
-		N: n, Participant: fmt.Sprintf("%q", k.participant), Channel: fmt.Sprintf("%q", k.channel), What: what})
+		N: n, Participant: escaped(k.participant), Channel: escaped(k.channel), What: what})
+}
+
+// escaped returns an id as the command line shows it in JSON.
+func escaped(id string) string {
+	quoted := strconv.Quote(id)
+	return quoted[1 : len(quoted)-1]
 }
 
 func difference(got sds.EncodedChannelData, want trace.Op) string {

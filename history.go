@@ -93,6 +93,8 @@ func (a *Adapter) History(ctx context.Context, channelID string, r HistoryRange)
 // errStopped says that the caller wants no more.
 var errStopped = errors.New("stopped by the caller")
 
+var errDropped = errors.New("the channel was dropped meanwhile, read it again")
+
 type historyReader struct {
 	ref
 	asked HistoryRange

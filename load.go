@@ -72,14 +72,14 @@ func (ch *channel) load(ctx context.Context) (data sds.EncodedChannelData, err e
 
 // read brings v up to date: all of the channel at first, later what is new. With several
 // regions it reads all again, since the new head can be of another lineage.
-func (ch *channel) read(ctx context.Context, v *view) error {
+func (r ref) read(ctx context.Context, v *view) error {
 	var from uint64
-	if ch.a.o.Region != "" {
+	if r.a.o.Region != "" {
 		clear(v.messages)
 	} else if v.head != nil {
 		from = v.head.Next
 	}
-	head, messages, err := ch.a.log.Load(ctx, ch.key, from)
+	head, messages, err := r.a.log.Load(ctx, r.key, from)
 	if err != nil {
 		return err
 	}
@@ -91,18 +91,18 @@ func (ch *channel) read(ctx context.Context, v *view) error {
 }
 
 // unread turns the error of a read into one of the contract.
-func (ch *channel) unread(err error) error {
+func (r ref) unread(err error) error {
 	var damaged *store.MalformedError
 	if errors.As(err, &damaged) {
-		return ch.fail("load", damaged.Item, fmt.Errorf("%w: %w", sds.ErrCorrupt, damaged.Err))
+		return r.fail("load", damaged.Item, fmt.Errorf("%w: %w", sds.ErrCorrupt, damaged.Err))
 	}
-	return ch.fail("load", "", err)
+	return r.fail("load", "", err)
 }
 
 // changed reports whether the channel's head is another one by now. What looks missing
 // may have been moved or dropped since the head was read.
-func (ch *channel) changed(ctx context.Context, v view) (bool, error) {
-	head, err := ch.a.log.Head(ctx, ch.key)
+func (r ref) changed(ctx context.Context, v view) (bool, error) {
+	head, err := r.a.log.Head(ctx, r.key)
 	if err != nil {
 		return false, err
 	}
@@ -114,7 +114,7 @@ func (ch *channel) changed(ctx context.Context, v view) (bool, error) {
 
 // verify decodes a view and holds it against the head's promises. It returns a state
 // whose head is the one read, and what the channel holds.
-func (ch *channel) verify(ctx context.Context, v view) (*state, sds.EncodedChannelData, error) {
+func (r ref) verify(ctx context.Context, v view) (*state, sds.EncodedChannelData, error) {
 	st := emptyState()
 	none := sds.EncodedChannelData{}
 	if v.head == nil {
@@ -122,13 +122,13 @@ func (ch *channel) verify(ctx context.Context, v view) (*state, sds.EncodedChann
 	}
 	st.head = *v.head
 	st.head.Body = nil
-	rec, err := record.OpenHead(ch.key, *v.head)
+	rec, err := record.OpenHead(r.key, *v.head)
 	if err != nil {
-		return nil, none, ch.fail("load", "head", contract(err))
+		return nil, none, r.fail("load", "head", contract(err))
 	}
 	st.record = *rec
 	st.record.Snapshot = nil
-	o := ch.opener()
+	o := r.opener()
 	o.keep = true
 	for _, offset := range slices.Sorted(maps.Keys(v.messages)) {
 		m := v.messages[offset]
@@ -145,7 +145,7 @@ func (ch *channel) verify(ctx context.Context, v view) (*state, sds.EncodedChann
 		return nil, none, err
 	}
 	st.snapshot = snapshot{literals: literals, sum: cmp.Or(rec.Sum, initialSum), value: rec.Value}
-	messages, err := ch.verifyMessages(ctx, st, o)
+	messages, err := r.verifyMessages(ctx, st, o)
 	if err != nil {
 		return nil, none, err
 	}
@@ -154,7 +154,7 @@ func (ch *channel) verify(ctx context.Context, v view) (*state, sds.EncodedChann
 
 // verifyMessages decodes what is needed, fills in st.needed and returns the plain
 // messages of the history in contract order.
-func (ch *channel) verifyMessages(ctx context.Context, st *state, o *opener) ([][]byte, error) {
+func (r ref) verifyMessages(ctx context.Context, st *state, o *opener) ([][]byte, error) {
 	type found struct {
 		info  sds.MessageInfo
 		plain []byte
@@ -166,23 +166,23 @@ func (ch *channel) verifyMessages(ctx context.Context, st *state, o *opener) ([]
 		if err != nil {
 			return content, err
 		}
-		m := ch.a.bare(plain, nil)
+		m := r.a.bare(plain, nil)
 		if e, ok := st.needed.find(m.content); ok && e.offset == offset {
 			return m.content, nil
 		}
-		if err := m.inspect(ch.a); err != nil {
-			return content, ch.fail("load", itemName(offset), contract(err))
+		if err := m.inspect(r.a); err != nil {
+			return content, r.fail("load", itemName(offset), contract(err))
 		}
 		stored := o.items[offset]
 		if m.info.id != stored.ID {
-			return content, ch.fail("load", itemName(offset), fmt.Errorf("%w: it is stored under another id", sds.ErrCorrupt))
+			return content, r.fail("load", itemName(offset), fmt.Errorf("%w: it is stored under another id", sds.ErrCorrupt))
 		}
 		_, twice := st.needed.find(m.content)
 		if _, ok := st.needed.history(m.info.hash); ok && live {
 			twice = true
 		}
 		if twice {
-			return content, ch.fail("load", itemName(offset), misfit{fmt.Errorf("%w: it is there twice", sds.ErrCorrupt)})
+			return content, r.fail("load", itemName(offset), misfit{fmt.Errorf("%w: it is there twice", sds.ErrCorrupt)})
 		}
 		digest.Add(term)
 		st.needed.put(m.content, entry{offset: offset, id: m.info.hash, term: term,
@@ -208,7 +208,7 @@ func (ch *channel) verifyMessages(ctx context.Context, st *state, o *opener) ([]
 		st.snapshot.add(content, o.plain[offset].bytes)
 	}
 	if digest != st.record.Digest {
-		return nil, ch.fail("load", "digest", misfit{fmt.Errorf(
+		return nil, r.fail("load", "digest", misfit{fmt.Errorf(
 			"%w: the messages are not those that the head was committed with", sds.ErrCorrupt)})
 	}
 	slices.SortFunc(history, func(a, b found) int {

@@ -99,18 +99,18 @@ func (m misfit) Unwrap() error { return m.error }
 
 // apart returns the error of a load as it is where items can be of two lineages, or on their
 // way here.
-func (ch *channel) apart(err error) error {
+func (r ref) apart(err error) error {
 	var at *sds.ChannelError
-	if ch.a.o.Region == "" || !errors.As(err, &at) {
+	if r.a.o.Region == "" || !errors.As(err, &at) {
 		return err
 	}
 	var m misfit
 	switch {
 	case errors.As(err, &m):
-		return ch.fail(at.Op, at.Item, fmt.Errorf("%w: not what the head was committed with", sds.ErrForked))
+		return r.fail(at.Op, at.Item, fmt.Errorf("%w: not what the head was committed with", sds.ErrForked))
 	case errors.Is(err, sds.ErrIncomplete):
-		return ch.fail(at.Op, at.Item, fmt.Errorf("not in region %q, if it is on its way load again later: %w",
-			ch.a.o.Region, at.Err))
+		return r.fail(at.Op, at.Item, fmt.Errorf("not in region %q, if it is on its way load again later: %w",
+			r.a.o.Region, at.Err))
 	}
 	return err
 }

@@ -132,6 +132,10 @@ func loadAWS(ctx context.Context) (aws.Config, error) {
 	if cfg.Region == "" {
 		return cfg, fmt.Errorf("%w: no AWS region: set AWS_REGION, or region in the AWS profile", errUsage)
 	}
+	if _, err := cfg.Credentials.Retrieve(ctx); err != nil { // they are kept
+		return cfg, fmt.Errorf("no AWS credentials that can be used: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "+
+			"AWS_SECRET_ACCESS_KEY, sign in (aws sso login), or run where a role is attached: %w", err)
+	}
 	return cfg, nil
 }
 

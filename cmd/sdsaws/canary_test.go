@@ -72,7 +72,8 @@ func hidden(t *testing.T, during, text string) {
 	}
 }
 
-// TestCommandsSayNothingOfMessages but on the standard output of history and message, which are for that.
+// TestCommandsSayNothingOfMessages but on the standard output of inspect, history and message, which are
+// for that.
 func TestCommandsSayNothingOfMessages(t *testing.T) {
 	quiet := 0
 	for name, statement := range map[string]string{
@@ -100,6 +101,8 @@ func TestCommandsSayNothingOfMessages(t *testing.T) {
 		}{
 			{true, []string{"fsck", "--all"}}, {true, []string{"fsck", "--all", "--json"}}, {true, []string{"fsck", "chat", "--repair"}},
 			{true, []string{"sweep", "--all"}}, {true, []string{"sweep", "--all", "--json"}},
+			{true, []string{"channels"}}, {true, []string{"channels", "--json"}},
+			{false, []string{"inspect", "chat"}}, {false, []string{"inspect", "chat", "--json"}},
 			{false, []string{"history", "chat"}}, {false, []string{"history", "chat", "--json"}},
 			{false, []string{"message", "chat", id + `0"`}}, {false, []string{"message", "chat", id + `1"`, "--json"}},
 			{true, []string{"history", "none"}}, {true, []string{"fsck", "none"}},

@@ -10,6 +10,7 @@ import (
 // Each column is as wide as its widest cell so far.
 type columns struct {
 	w      io.Writer
+	header []string   // written before the first row, so not at all without one; or nil
 	rows   [][]string // not written yet
 	widths []int
 }
@@ -20,6 +21,9 @@ const (
 )
 
 func (c *columns) row(cells ...string) error {
+	if c.header != nil {
+		c.rows, c.header = append(c.rows, c.header), nil
+	}
 	c.rows = append(c.rows, cells)
 	if len(c.rows) < columnsBlock {
 		return nil

@@ -223,8 +223,8 @@ func newFsckReport(cmd *cobra.Command, f fsckFlags, channels int) *fsckReport {
 	if f.json {
 		r.lines = json.NewEncoder(cmd.OutOrStdout())
 	} else {
-		r.table = &columns{w: cmd.OutOrStdout(), rows: [][]string{{
-			"CHANNEL", "LIVE", "EVICTED", "ARCHIVED", "SEGMENTS", "VALUES", "BYTES", "PENDING", "RESULT"}}}
+		r.table = &columns{w: cmd.OutOrStdout(), header: []string{
+			"CHANNEL", "LIVE", "EVICTED", "ARCHIVED", "SEGMENTS", "VALUES", "BYTES", "PENDING", "RESULT"}}
 	}
 	return r
 }
@@ -293,6 +293,9 @@ func (r *fsckReport) row(name string, l checkedLine, result string) error {
 // end shows the total, and returns what is wrong with it.
 func (r *fsckReport) end() error {
 	r.progress.end()
+	if r.incomplete && r.channels == 0 && r.cmd.Context().Err() == nil {
+		return errors.New("fsck: the channels can't be listed")
+	}
 	n := r.count
 	var err error
 	if r.lines != nil {

@@ -227,9 +227,6 @@ func newHistoryLine(m sdsaws.HistoryMessage, d *sds.Message) historyLine {
 	return l
 }
 
-// showTime shows a time, which has milliseconds, so that --since accepts it.
-func showTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
-
 // where says where a message is.
 func where(m sdsaws.HistoryMessage) string {
 	switch {

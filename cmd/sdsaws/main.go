@@ -44,7 +44,11 @@ func run() int {
 	case err == nil:
 		return 0
 	case ctx.Err() != nil:
-		fmt.Fprintln(os.Stderr, "sdsaws: interrupted")
+		text := "sdsaws: interrupted"
+		if done := (*soFar)(nil); errors.As(err, &done) {
+			text += ": " + done.what
+		}
+		fmt.Fprintln(os.Stderr, text)
 		return exitSignal
 	}
 	tell(os.Stderr, err)
@@ -74,6 +78,17 @@ func (e *exitError) Error() string { return e.err.Error() }
 // Unwrap returns the error.
 func (e *exitError) Unwrap() error { return e.err }
 
+// soFar is an error that came when a part was done.
+type soFar struct {
+	what string // was done, and how to go on
+	err  error
+}
+
+func (e *soFar) Error() string { return e.err.Error() + " (" + e.what + ")" }
+
+// Unwrap returns the error.
+func (e *soFar) Unwrap() error { return e.err }
+
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "sdsaws",
@@ -88,7 +103,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(usageError)
 	root.AddCommand(demoCommand(), replayCommand(), initCommand(), sweepCommand(), fsckCommand(),
-		historyCommand(), messageCommand())
+		channelsCommand(), inspectCommand(), historyCommand(), messageCommand())
 	return root
 }
 

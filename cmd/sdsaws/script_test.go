@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 //
 //	store DIR             makes a store with the channels of fill, namespace alice
 //	large DIR             adds the channel of fillLarge to a store
+//	buffers DIR           adds the channel of fillBuffers to a store
 //	exits N COMMAND…      runs a command and expects exit status N
 //	sql DIR STATEMENT     changes the database of a store, as damage does
 //	alter GLOB            changes a byte in each file
@@ -56,6 +57,9 @@ func TestScripts(t *testing.T) {
 			},
 			"large": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Check(fillLarge(context.Background(), ts.MkAbs(args[0])))
+			},
+			"buffers": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Check(fillBuffers(context.Background(), ts.MkAbs(args[0])))
 			},
 			"sql": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Check(alter(context.Background(), ts.MkAbs(args[0]), args[1]))
@@ -183,6 +187,36 @@ func fillLarge(ctx context.Context, dir string) (err error) {
 	return a.Close(ctx)
 }
 
+// fillBuffers makes a channel "buffers" in a store, with something in each of its buffers: in the outgoing
+// one 12 messages, the first of which is history too.
+func fillBuffers(ctx context.Context, dir string) (err error) {
+	s, a, err := openAlice(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	first := newMessage("buffers", "id-0", 0)
+	cached, err := first.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	entry := sds.HistoryEntry{MessageID: hostile, SenderID: "bob\xfe", RetrievalHint: []byte("hint")}
+	meta := &sds.ChannelMeta{
+		SchemaVersion: 1, LamportTimestamp: 1234,
+		IncomingBuffer:       []sds.IncomingMessage{{Message: newMessage("buffers", hostile, 2), MissingDeps: []string{"\xff"}}},
+		OutgoingRepairBuffer: []sds.OutgoingRepair{{MessageID: hostile, HistoryEntry: entry, MinTimeMs: 1000}},
+		IncomingRepairBuffer: []sds.IncomingRepair{{MessageID: "id-0", HistoryEntry: entry, CachedMessage: cached, MinTimeMs: 2000}},
+	}
+	for i := range 12 {
+		meta.OutgoingBuffer = append(meta.OutgoingBuffer, sds.OutgoingMessage{
+			Message: newMessage("buffers", fmt.Sprint("id-", i), i), SendTimeMs: 86_400_000, ResendAttempts: uint32(i)})
+	}
+	if err := a.Commit(ctx, "buffers", meta, &sds.HistoryUpdate{Append: []sds.Message{first}}); err != nil {
+		return err
+	}
+	return a.Close(ctx)
+}
+
 func newMessage(channel, id string, i int) sds.Message {
 	m := sds.Message{
 		MessageID: id, ChannelID: channel, SenderID: "bob\xfe", LamportTimestamp: int64(10 * (i + 1)),
@@ -212,9 +246,10 @@ func (c *canceler) Write(b []byte) (int, error) {
 // TestAnInterruptStopsInTheMiddle: what was shown stays, and the store is closed.
 func TestAnInterruptStopsInTheMiddle(t *testing.T) {
 	for name, args := range map[string][]string{
-		"history": {"history", "chat", "--json"},
-		"sweep":   {"sweep", "--json", "chat", `"\xff"`, "damaged"},
-		"fsck":    {"fsck", "--json", "--all"},
+		"channels": {"channels", "--json"},
+		"history":  {"history", "chat", "--json"},
+		"sweep":    {"sweep", "--json", "chat", `"\xff"`, "damaged"},
+		"fsck":     {"fsck", "--json", "--all"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -133,8 +132,8 @@ type sweptTotal struct {
 // sweepReport shows what was swept.
 type sweepReport struct {
 	ctx      context.Context
-	lines    *json.Encoder     // or nil
-	table    *tabwriter.Writer // else
+	lines    *json.Encoder // or nil
+	table    *columns      // else
 	progress *channelProgress
 	total    sdsaws.Swept
 	channels int
@@ -148,8 +147,8 @@ func newSweepReport(cmd *cobra.Command, asJSON bool, channels int) *sweepReport 
 		r.lines = json.NewEncoder(cmd.OutOrStdout())
 		return r
 	}
-	r.table = tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 3, ' ', 0)
-	fmt.Fprintln(r.table, "CHANNEL\tMESSAGES\tSEGMENTS\tBYTES\tRESUMED\tREMOVED")
+	r.table = &columns{w: cmd.OutOrStdout(), header: []string{
+		"CHANNEL", "MESSAGES", "SEGMENTS", "BYTES", "RESUMED", "REMOVED"}}
 	return r
 }
 
@@ -172,13 +171,12 @@ func (r *sweepReport) add(id string, s sdsaws.Swept, err error) error {
 	mark := ""
 	if err != nil {
 		r.failed++
-		mark = "\tfailed"
+		mark = "failed"
 		r.report(err)
 	}
 	r.progress.step()
 	if r.lines == nil {
-		r.row(quoteID(id), s, mark)
-		return nil
+		return r.row(quoteID(id), s, mark)
 	}
 	line := sweptChannel{Channel: escapeID(id), sweptLine: sweptLine(s)}
 	if err != nil {
@@ -187,19 +185,26 @@ func (r *sweepReport) add(id string, s sdsaws.Swept, err error) error {
 	return r.lines.Encode(line)
 }
 
-func (r *sweepReport) row(name string, s sdsaws.Swept, mark string) {
-	fmt.Fprintf(r.table, "%s\t%d\t%d\t%d\t%d\t%d%s\n", name, s.Messages, s.Segments, s.Bytes, s.Resumed, s.Removed, mark)
+func (r *sweepReport) row(name string, s sdsaws.Swept, mark string) error {
+	cells := []string{name, fmt.Sprint(s.Messages), fmt.Sprint(s.Segments), fmt.Sprint(s.Bytes),
+		fmt.Sprint(s.Resumed), fmt.Sprint(s.Removed)}
+	if mark != "" {
+		cells = append(cells, mark)
+	}
+	return r.table.row(cells...)
 }
 
 // end shows the total, and returns what is wrong with it.
 func (r *sweepReport) end() error {
 	r.progress.end()
+	if r.broken && r.channels == 0 && r.ctx.Err() == nil {
+		return errors.New("sweep: the channels can't be listed")
+	}
 	var err error
 	if r.lines != nil {
 		err = r.lines.Encode(sweptTotal{r.channels, r.failed, sweptLine(r.total)})
-	} else {
-		r.row(fmt.Sprintf("total of %d", r.channels), r.total, "")
-		err = r.table.Flush()
+	} else if err = r.row(fmt.Sprintf("total of %d", r.channels), r.total, ""); err == nil {
+		err = r.table.flush()
 	}
 	switch {
 	case err != nil:

@@ -12,7 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sdsaws/sdsaws"
+	"github.com/sdsaws/sdsaws/internal/segment"
 	"github.com/sdsaws/sdsaws/sds"
+	"github.com/sdsaws/sdsaws/store"
 )
 
 type historyFlags struct {
@@ -22,7 +24,7 @@ type historyFlags struct {
 	limit        uint64
 	archived     bool
 	hot          bool
-	json         bool
+	format       format
 }
 
 func historyCommand() *cobra.Command {
@@ -35,10 +37,12 @@ from the archive and from the log. It claims nothing, and may run while others w
 channel.
 
 WHERE says "history" for what a load would return, "evicted" for what waits in the log to be
-archived, or "archived" and when. BYTES are those of the content. With --json there is one
-object a line: offset, lamport, message_id, sender_id, content and encoded (the whole message
-as it was handed over; both base64), live (it is history), archived_at (null: it is in the
-log).
+archived, or "archived" and when. BYTES are those of the content. With --format jsonl there is
+one object a line: offset, lamport, message_id, sender_id, content and encoded (the whole
+message as it was handed over; both base64), live (it is history), archived_at (null: it is in
+the log). --format parquet writes a Parquet file to standard output: the columns of the
+archive's segments, of which archived_at can be null, and live; the file is good when the exit
+status is 0. All three are written as the messages come, so any number takes little memory.
 
 SDS messages have no time of their own: --since and --until are about when a message was
 archived, and what is in the log counts as archived later than all that is. Both take a time
@@ -47,25 +51,27 @@ such as 2026-11-24T12:00:00Z or how long ago that is, such as 24h.
 A missing or damaged item is an error on standard error; what comes behind it follows, and the
 exit status is 1 in the end.
 
+Exit status: 0; 1 when there is no such channel, or something can't be read.
+
 ` + storedHelp,
 		Example: `  sdsaws history /group/1/chat --backend embedded:./store --namespace alice --limit 20
   sdsaws history /group/1/chat --backend aws:state=sds-state,hints=sds-hints,bucket=sds-archive \
-      --namespace alice --archived --since 24h --json`,
+      --namespace alice --archived --since 24h --format parquet >day.parquet`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return history(cmd, f, args[0]) },
 	}
 	f.addTo(cmd)
 	flags := cmd.Flags()
-	flags.Uint64Var(&f.asked.From, "from", 0, "offsets from this one on")
-	flags.Uint64Var(&f.asked.To, "to", 0, "offsets before this one")
+	flags.Var(number{&f.asked.From, 0}, "from", "offsets from this one on")
+	flags.Var(number{&f.asked.To, 0}, "to", "offsets before this one")
 	flags.Int64Var(&f.asked.MinLamport, "min-lamport", 0, "Lamport timestamps from this one on")
 	flags.Int64Var(&f.asked.MaxLamport, "max-lamport", 0, "Lamport timestamps up to this one")
 	flags.StringVar(&f.since, "since", "", "archived at this time or later")
 	flags.StringVar(&f.until, "until", "", "archived before this time, which leaves out what is in the log")
-	flags.Uint64Var(&f.limit, "limit", 0, "at most so many messages (default: all)")
+	flags.Var(number{&f.limit, 1}, "limit", "at most so many messages (default: all)")
 	flags.BoolVar(&f.archived, "archived", false, "only what is archived")
 	flags.BoolVar(&f.hot, "hot", false, "only what is in the log")
-	flags.BoolVar(&f.json, "json", false, "print one JSON object a message")
+	f.format.addTo(cmd, "table", "jsonl", "parquet")
 	return cmd
 }
 
@@ -90,8 +96,6 @@ func (f *historyFlags) read(cmd *cobra.Command, now time.Time) (err error) {
 		return errors.New("--min-lamport must be 0 or more")
 	case given("max-lamport") && (r.MaxLamport < 1 || r.MaxLamport < r.MinLamport):
 		return errors.New("--max-lamport must be 1 or more, and not below --min-lamport")
-	case given("limit") && f.limit == 0:
-		return errors.New("--limit must be 1 or more")
 	case f.since != "" && f.until != "" && !r.Since.Before(r.Until):
 		return errors.New("--since must be before --until")
 	case f.archived:
@@ -124,6 +128,9 @@ func history(cmd *cobra.Command, f historyFlags, arg string) (err error) {
 	if err != nil {
 		return usageError(cmd, err)
 	}
+	if f.format.value == "parquet" && isTerminal(cmd.OutOrStdout()) {
+		return usageError(cmd, errors.New("--format parquet isn't for a terminal: redirect it to a file"))
+	}
 	o, err := f.open(cmd)
 	if err != nil {
 		return err
@@ -132,7 +139,8 @@ func history(cmd *cobra.Command, f historyFlags, arg string) (err error) {
 	if err := o.mustHave(cmd.Context(), id); err != nil {
 		return err
 	}
-	return showHistory(cmd, o.adapter.History(cmd.Context(), id, f.asked), f.printer(cmd.OutOrStdout()), f.limit)
+	p := f.printer(cmd.OutOrStdout(), store.Key{Namespace: o.namespace, Channel: id})
+	return showHistory(cmd, o.adapter.History(cmd.Context(), id, f.asked), p, f.limit)
 }
 
 // showHistory shows messages as they come, at most limit of them unless that is 0, and
@@ -140,7 +148,7 @@ func history(cmd *cobra.Command, f historyFlags, arg string) (err error) {
 func showHistory(
 	cmd *cobra.Command, messages iter.Seq2[sdsaws.HistoryMessage, error], p historyPrinter, limit uint64,
 ) (err error) {
-	defer func() { err = errors.Join(p.flush(), err) }()
+	defer func() { err = errors.Join(p.end(), err) }()
 	failed, shown := 0, uint64(0)
 	for m, err := range messages {
 		if interrupted := cmd.Context().Err(); interrupted != nil {
@@ -173,16 +181,20 @@ func showHistory(
 	return nil
 }
 
-// historyPrinter shows one message after the other. What it has shown is written at the
-// latest by flush.
+// historyPrinter shows one message after the other. What it has shown is written by flush, as
+// far as that can be read then, and at the latest by end.
 type historyPrinter interface {
 	show(sdsaws.HistoryMessage, *sds.Message) error
 	flush() error
+	end() error
 }
 
-func (f *historyFlags) printer(w io.Writer) historyPrinter {
-	if f.json {
+func (f *historyFlags) printer(w io.Writer, key store.Key) historyPrinter {
+	switch f.format.value {
+	case "jsonl":
 		return historyLines{json.NewEncoder(w)}
+	case "parquet":
+		return historyFile{segment.NewExporter(w, key)}
 	}
 	return historyTable{&columns{w: w, rows: [][]string{{"OFFSET", "LAMPORT", "ID", "SENDER", "BYTES", "WHERE"}}}}
 }
@@ -195,7 +207,22 @@ func (l historyLines) show(m sdsaws.HistoryMessage, d *sds.Message) error {
 
 func (l historyLines) flush() error { return nil }
 
+func (l historyLines) end() error { return nil }
+
+type historyFile struct{ *segment.Exporter }
+
+func (f historyFile) show(m sdsaws.HistoryMessage, _ *sds.Message) error {
+	row := segment.Message{Offset: m.Offset, ID: m.MessageID, Lamport: m.LamportTimestamp, Plain: m.Encoded}
+	return f.Write(&row, m.Live, m.ArchivedAt)
+}
+
+func (f historyFile) flush() error { return nil }
+
+func (f historyFile) end() error { return f.Close() }
+
 type historyTable struct{ *columns }
+
+func (t historyTable) end() error { return t.flush() }
 
 func (t historyTable) show(m sdsaws.HistoryMessage, d *sds.Message) error {
 	return t.row(strconv.FormatUint(m.Offset, 10), strconv.FormatInt(m.LamportTimestamp, 10), quoteID(m.MessageID),

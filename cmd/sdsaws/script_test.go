@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/parquet-go/parquet-go"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/sdsaws/sdsaws"
@@ -23,7 +24,30 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"sdsaws": func() { os.Exit(run()) }})
+	testscript.Main(m, map[string]func(){
+		"sdsaws":     func() { os.Exit(run()) },
+		"parquetcat": func() { parquetcat(os.Args[1]) },
+	})
+}
+
+// parquetcat prints the rows of a history in Parquet.
+func parquetcat(file string) {
+	rows, err := parquet.ReadFile[struct {
+		Offset     int64  `parquet:"offset"`
+		MessageID  []byte `parquet:"message_id"`
+		ArchivedAt *int64 `parquet:"archived_at"`
+		Live       bool   `parquet:"live"`
+	}](file)
+	if err != nil {
+		panic(err)
+	}
+	for _, r := range rows {
+		where := "archived"
+		if r.Live && r.ArchivedAt == nil {
+			where = "history"
+		}
+		fmt.Println(r.Offset, quoteID(string(r.MessageID)), where)
+	}
 }
 
 // TestScripts runs testdata/*.txtar. Beside testscript's commands these have
@@ -32,6 +56,7 @@ func TestMain(m *testing.M) {
 //	large DIR             adds the channel of fillLarge to a store
 //	buffers DIR           adds the channel of fillBuffers to a store
 //	exits N COMMAND…      runs a command and expects exit status N
+//	exec parquetcat FILE  prints the rows of a history in Parquet
 //	sql DIR STATEMENT     changes the database of a store, as damage does
 //	alter GLOB            changes a byte in each file
 //	erase GLOB            removes each file

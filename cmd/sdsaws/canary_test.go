@@ -105,10 +105,11 @@ func TestCommandsSayNothingOfMessages(t *testing.T) {
 			{false, []string{"inspect", "chat"}}, {false, []string{"inspect", "chat", "--json"}},
 			{false, []string{"history", "chat"}}, {false, []string{"history", "chat", "--json"}},
 			{false, []string{"message", "chat", id + `0"`}}, {false, []string{"message", "chat", id + `1"`, "--json"}},
+			{false, []string{"hint", "get", id + `1"`}}, {true, []string{"drop", "none", "--yes"}},
 			{true, []string{"history", "none"}}, {true, []string{"fsck", "none"}},
 		} {
 			text := said(t, c.all, append(c.args, where...)...)
-			if c.args[0] == "message" { // which repeats the id that it was given
+			if c.args[0] == "message" || c.args[0] == "hint" { // which repeat the id that they were given
 				text = strings.ReplaceAll(text, string(birds["message id"]), "ID")
 			}
 			if hidden(t, name+": "+c.args[0], text); text != "" {

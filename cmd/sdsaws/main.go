@@ -103,7 +103,8 @@ func rootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(usageError)
 	root.AddCommand(demoCommand(), replayCommand(), initCommand(), sweepCommand(), fsckCommand(),
-		channelsCommand(), inspectCommand(), historyCommand(), messageCommand())
+		channelsCommand(), inspectCommand(), historyCommand(), messageCommand(), hintCommand(),
+		dropCommand())
 	return root
 }
 

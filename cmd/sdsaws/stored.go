@@ -40,7 +40,10 @@ type opened struct {
 	namespace string
 }
 
-func (s *stored) open(cmd *cobra.Command) (*opened, error) {
+func (s *stored) open(cmd *cobra.Command) (*opened, error) { return s.openWith(cmd, sdsaws.Options{}) }
+
+// openWith is open with options of the adapter.
+func (s *stored) openWith(cmd *cobra.Command, options sdsaws.Options) (*opened, error) {
 	dir, isEmbedded := strings.CutPrefix(s.backend, "embedded:")
 	switch {
 	case s.backend == "":
@@ -60,8 +63,8 @@ func (s *stored) open(cmd *cobra.Command) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := sdsaws.New(sdsaws.Backend{Log: b, Hints: b, Archive: b.Archive()},
-		&sdsaws.Options{Namespace: string(s.namespace), Region: b.region})
+	options.Namespace, options.Region = string(s.namespace), b.region
+	a, err := sdsaws.New(sdsaws.Backend{Log: b, Hints: b, Archive: b.Archive()}, &options)
 	if err != nil {
 		return nil, errors.Join(err, b.close())
 	}

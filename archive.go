@@ -61,7 +61,12 @@ var errChanged = errors.New("archived or dropped by another process meanwhile")
 //  5. State Done.
 //
 // After each segment it calls note with the offset up to which all is in segments.
-func (r ref) archive(ctx context.Context, note func(end uint64)) (done Swept, err error) {
+func (r ref) archive(ctx context.Context, note func(end uint64)) (Swept, error) {
+	return r.archiveAt(ctx, time.Time{}, note)
+}
+
+// archiveAt is archive as if it were then; zero: now.
+func (r ref) archiveAt(ctx context.Context, at time.Time, note func(end uint64)) (done Swept, err error) {
 	ctx, ended := r.a.o.Telemetry.archiving(ctx, r.id)
 	defer func() { ended(done, err) }()
 	limit := uint64(0)
@@ -81,7 +86,7 @@ func (r ref) archive(ctx context.Context, note func(end uint64)) (done Swept, er
 		if first {
 			limit = head.Start
 		}
-		w := &archiver{ref: r, done: &done}
+		w := &archiver{ref: r, done: &done, at: at}
 		more, err := w.open(ctx, head, rec, last, limit)
 		if err == nil && more {
 			err = w.finish(ctx)
@@ -122,6 +127,7 @@ func (r ref) failed(op, item string, err error) error {
 type archiver struct {
 	ref
 	done     *Swept
+	at       time.Time // when it archives; zero: now
 	seg      store.Segment
 	manifest *record.Manifest
 	loaded   bool              // rows and values are those of the log
@@ -162,7 +168,10 @@ func (w *archiver) open(
 		return false, w.unlessChanged(ctx, w.fail("archive",
 			fmt.Sprintf("manifest of the segment up to offset %d", rec.Archived), sds.ErrIncomplete))
 	}
-	w.manifest = &record.Manifest{State: record.Writing, Origin: head.Origin, ArchivedAt: w.a.o.Clock.Now()}
+	w.manifest = &record.Manifest{State: record.Writing, Origin: head.Origin, ArchivedAt: w.at}
+	if w.at.IsZero() {
+		w.manifest.ArchivedAt = w.a.o.Clock.Now()
+	}
 	if err := w.read(ctx, rec.History, true); err != nil {
 		return false, err
 	}

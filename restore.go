@@ -1,0 +1,157 @@
+package sdsaws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/sdsaws/sdsaws/sds"
+)
+
+// ErrNotEmpty says that a channel holds something already. Nothing was changed.
+var ErrNotEmpty = errors.New("the channel isn't empty, drop it first")
+
+// Restore makes an empty channel what a [Reading] was of another: it loads the same snapshot and
+// history, byte for byte, and its History is the same messages in the same order, of which those
+// with an ArchivedAt are archived again, with that time. They come before all others. Offsets
+// may differ. It claims the channel; one that holds anything is ErrNotEmpty.
+//
+// Until it is done the channel loads as empty. After an error its history may hold archived
+// messages: drop it before it is restored again. In memory there is one segment at a time, and then
+// what goes into the log, packed.
+func (a *Adapter) Restore(
+	ctx context.Context, channelID string, meta []byte, history iter.Seq2[HistoryMessage, error],
+) error {
+	ch, err := a.channel(ctx, channelID)
+	if err != nil {
+		return &sds.ChannelError{Op: "restore", Channel: channelID, Err: err}
+	}
+	s, err := a.snapshot(meta, nil)
+	if err != nil {
+		return ch.fail("restore", "", err)
+	}
+	if err := ch.flush(ctx); err != nil {
+		return err
+	}
+	if err := ch.takeSettled(ctx, "restore"); err != nil {
+		return err
+	}
+	defer ch.release()
+	if _, err := ch.load(ctx); err != nil {
+		return err
+	}
+	if !ch.state.empty() {
+		return ch.fail("restore", "", ErrNotEmpty)
+	}
+	r := &restorer{channel: ch, draft: ch.newDraft()}
+	for m, err := range history {
+		if err == nil {
+			err = r.add(ctx, m)
+		}
+		if err != nil {
+			return ch.asChannel("restore", err)
+		}
+	}
+	return ch.asChannel("restore", r.finish(ctx, s))
+}
+
+// asChannel makes an error one of the channel, unless it is nil or that already.
+func (r ref) asChannel(op string, err error) error {
+	if known := (*sds.ChannelError)(nil); err == nil || errors.As(err, &known) {
+		return err
+	}
+	return r.fail(op, "", err)
+}
+
+// restorer writes history, a segment at a time, and then all that goes into the log.
+type restorer struct {
+	*channel
+	draft      *draft
+	at         time.Time // when what is in draft was archived; zero: it wasn't
+	rows, size int
+	logged     bool // what goes into the log has begun
+}
+
+func (r *restorer) add(ctx context.Context, m HistoryMessage) error {
+	archived := !m.ArchivedAt.IsZero()
+	switch {
+	case archived && (r.logged || m.Live):
+		return fmt.Errorf("%w: a message that is archived, but history or behind others", sds.ErrInvalidArgument)
+	case r.rows > 0 && !r.logged && (!m.ArchivedAt.Equal(r.at) || r.rows >= segmentRows || r.size >= segmentBytes):
+		if err := r.archived(ctx); err != nil {
+			return err
+		}
+	}
+	r.at, r.logged = m.ArchivedAt, !archived
+	r.rows++
+	r.size += len(m.Encoded)
+	return r.draft.restore(m)
+}
+
+// restore adds a message to what is or was history.
+func (d *draft) restore(h HistoryMessage) error {
+	m, err := d.a.message(h.Encoded, nil)
+	if err != nil {
+		return err
+	}
+	if h.Live {
+		_, twice := d.history(m.info.hash)
+		if _, there := d.find(m.content); twice || there {
+			return fmt.Errorf("%w: two messages of one id are history", sds.ErrInvalidArgument)
+		}
+	}
+	e, err := d.write(m)
+	if err != nil {
+		return err
+	}
+	d.dirty = true
+	d.record.History.Add(e.offset)
+	if !h.Live {
+		d.record.EvictedBytes += uint64(e.packed)
+		return nil
+	}
+	e.live = true
+	d.put(m.content, e)
+	d.live[m.info.hash] = &m.content
+	d.record.Live.Add(e.offset)
+	return nil
+}
+
+// archived commits what is in the draft and archives it.
+func (r *restorer) archived(ctx context.Context) error {
+	if err := r.commit(ctx); err != nil {
+		return err
+	}
+	if _, err := r.archiveAt(ctx, r.at, r.noteArchived); err != nil {
+		return err
+	}
+	r.draft, r.rows, r.size = r.newDraft(), 0, 0
+	r.draft.record.Trim(r.archivedSoFar(ctx))
+	r.draft.frame = nil // it is of what is in the segment
+	return nil
+}
+
+func (r *restorer) commit(ctx context.Context) error {
+	if err := r.draft.pack(); err != nil {
+		return err
+	}
+	return r.send(ctx, r.draft, nil)
+}
+
+// finish commits what goes into the log, with the snapshot.
+func (r *restorer) finish(ctx context.Context, s *saved) error {
+	if r.rows > 0 && !r.logged {
+		if err := r.archived(ctx); err != nil {
+			return err
+		}
+	}
+	if err := r.draft.save(s); err != nil {
+		return err
+	}
+	if !r.draft.dirty {
+		return nil
+	}
+	return r.commit(ctx)
+}

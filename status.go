@@ -15,6 +15,7 @@ import (
 type ChannelStatus struct {
 	ChannelID string
 	Exists    bool // it has a head; without one all else is zero
+	Empty     bool // it has none, or loads as if it hadn't: nothing was stored, or it was dropped
 
 	CommitID store.CommitID // of its last commit or claim
 	Epoch    uint64         // how often it was claimed
@@ -56,7 +57,7 @@ func (a *Adapter) Status(ctx context.Context, channelID string) (*ChannelStatus,
 }
 
 func (r ref) status(ctx context.Context, head *store.Head) (*ChannelStatus, error) {
-	s := &ChannelStatus{ChannelID: r.id}
+	s := &ChannelStatus{ChannelID: r.id, Empty: true}
 	if head == nil {
 		return s, nil
 	}
@@ -64,7 +65,7 @@ func (r ref) status(ctx context.Context, head *store.Head) (*ChannelStatus, erro
 	if err != nil {
 		return nil, r.fail("status", "head", contract(err))
 	}
-	s.Exists = true
+	s.Exists, s.Empty = true, head.Origin == head.Next && rec.Sum == record.Sum{}
 	s.CommitID, s.Epoch, s.Writer, s.Region = head.CommitID, head.Epoch, head.Writer, head.Region
 	s.Origin, s.Start, s.Next = head.Origin, head.Start, head.Next
 	s.Committed, s.HeadBytes = rec.Committed, len(head.Body)

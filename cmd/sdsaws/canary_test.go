@@ -105,6 +105,7 @@ func TestCommandsSayNothingOfMessages(t *testing.T) {
 			{false, []string{"inspect", "chat"}}, {false, []string{"inspect", "chat", "--json"}},
 			{false, []string{"history", "chat"}}, {false, []string{"history", "chat", "--json"}},
 			{false, []string{"message", "chat", id + `0"`}}, {false, []string{"message", "chat", id + `1"`, "--json"}},
+			{false, []string{"export", "chat", "--output", "-"}}, {true, []string{"export", "none", "--output", filepath.Join(dir, "out")}},
 			{false, []string{"hint", "get", id + `1"`}}, {true, []string{"drop", "none", "--yes"}},
 			{true, []string{"history", "none"}}, {true, []string{"fsck", "none"}},
 		} {

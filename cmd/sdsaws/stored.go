@@ -26,6 +26,7 @@ const storedHelp = `Backends:
 type stored struct {
 	backend   string
 	namespace namespaceFlag
+	create    bool // the store of an embedded backend, where there is none
 }
 
 func (s *stored) addTo(cmd *cobra.Command) {
@@ -44,17 +45,10 @@ func (s *stored) open(cmd *cobra.Command) (*opened, error) { return s.openWith(c
 
 // openWith is open with options of the adapter.
 func (s *stored) openWith(cmd *cobra.Command, options sdsaws.Options) (*opened, error) {
-	dir, isEmbedded := strings.CutPrefix(s.backend, "embedded:")
-	switch {
-	case s.backend == "":
-		return nil, usageError(cmd, errors.New(
-			"--backend is needed: embedded:DIR or aws:state=TABLE,hints=TABLE,bucket=BUCKET"))
-	case isEmbedded && dir == "":
-		return nil, usageError(cmd, errors.New("--backend embedded: needs the store's directory: embedded:DIR"))
-	case s.namespace == "":
-		return nil, usageError(cmd, errors.New("--namespace is needed: that of the participant whose channels these are"))
+	if err := s.complete(cmd); err != nil {
+		return nil, err
 	}
-	if isEmbedded {
+	if dir, isEmbedded := strings.CutPrefix(s.backend, "embedded:"); isEmbedded && !s.create {
 		if err := checkEmbedded(dir); err != nil {
 			return nil, err
 		}
@@ -69,6 +63,21 @@ func (s *stored) openWith(cmd *cobra.Command, options sdsaws.Options) (*opened, 
 		return nil, errors.Join(err, b.close())
 	}
 	return &opened{b, a, string(s.namespace)}, nil
+}
+
+// complete returns an error unless all is given that is needed.
+func (s *stored) complete(cmd *cobra.Command) error {
+	dir, isEmbedded := strings.CutPrefix(s.backend, "embedded:")
+	switch {
+	case s.backend == "":
+		return usageError(cmd, errors.New(
+			"--backend is needed: embedded:DIR or aws:state=TABLE,hints=TABLE,bucket=BUCKET"))
+	case isEmbedded && dir == "":
+		return usageError(cmd, errors.New("--backend embedded: needs the store's directory: embedded:DIR"))
+	case s.namespace == "":
+		return usageError(cmd, errors.New("--namespace is needed: that of the participant whose channels these are"))
+	}
+	return nil
 }
 
 // checkEmbedded refuses a directory without a store: opening it would create one.

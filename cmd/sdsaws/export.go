@@ -1,0 +1,328 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sdsaws/sdsaws"
+	"github.com/sdsaws/sdsaws/internal/export"
+	"github.com/sdsaws/sdsaws/sds"
+	"github.com/sdsaws/sdsaws/store"
+)
+
+type exportFlags struct {
+	stored
+	all, json bool
+	output    string
+}
+
+func exportCommand() *cobra.Command {
+	var f exportFlags
+	cmd := &cobra.Command{
+		Use:   "export (CHANNEL… | --all) --output FILE --backend BACKEND --namespace NS",
+		Short: "Write channels to a file",
+		Long: `Write channels to one file, for sdsaws import into any backend: snapshot, history, evicted and
+archived history in order, and the retrieval hints of all these messages. It claims nothing, and
+what it writes of a channel is of one commit, whoever works on it meanwhile; two channels are of
+different moments. docs/format.md has the format: versioned, with a SHA-256 of each
+channel and of the whole.
+
+Offsets, commit ids and epochs are not in it, nor when hints expire, nor what was dropped. Channels
+that hold nothing are left out. FILE appears when it is whole; "-" is standard output, and what is
+shown then goes to standard error.
+
+With --json there is one object a channel: channel, history, evicted, archived, hints, sha256; the
+last line is the total: channels, the same sums, and the sha256 of the whole.
+
+Exit status: 0; 1 when a channel can't be read (see sdsaws fsck), or the file can't be written. There
+is no file then.
+
+` + storedHelp,
+		Example: `  sdsaws export --all --output alice.sdsaws --backend embedded:./store --namespace alice
+  sdsaws export /group/1/chat --output - --backend embedded:./store --namespace alice | ssh host sdsaws import - …`,
+		RunE: func(cmd *cobra.Command, args []string) error { return exportChannels(cmd, f, args) },
+	}
+	f.addTo(cmd)
+	flags := cmd.Flags()
+	flags.BoolVar(&f.all, "all", false, "export all channels of the namespace")
+	flags.StringVar(&f.output, "output", "", "the file to write, which must not be there yet")
+	flags.BoolVar(&f.json, "json", false, "print one JSON object a channel, and the total")
+	return cmd
+}
+
+func exportChannels(cmd *cobra.Command, f exportFlags, args []string) (err error) {
+	switch {
+	case f.all == (len(args) > 0):
+		return usageError(cmd, errors.New("give either CHANNEL… or --all"))
+	case f.output == "":
+		return usageError(cmd, errors.New("--output is needed: a file, or - for standard output"))
+	case f.output == "-" && isTerminal(cmd.OutOrStdout()):
+		return usageError(cmd, errors.New("--output - isn't for a terminal: redirect it to a file"))
+	}
+	ids, err := parseChannels(args)
+	if err != nil {
+		return usageError(cmd, err)
+	}
+	o, err := f.open(cmd)
+	if err != nil {
+		return err
+	}
+	ctx := cmd.Context()
+	defer func() { err = errors.Join(err, o.close(ctx)) }()
+	file, err := newOutputFile(f.output, cmd.OutOrStdout())
+	if err != nil {
+		return err
+	}
+	show := cmd.OutOrStdout()
+	if f.output == "-" {
+		show = cmd.ErrOrStderr()
+	}
+	r := newTransferReport(cmd, show, "export", f.json, len(ids))
+	if err := o.exportTo(ctx, file, f.all, ids, r); err != nil {
+		r.progress.end()
+		err = errors.Join(err, file.discard())
+		if f.output != "-" {
+			err = &soFar{fmt.Sprintf("%s isn't written", f.output), err}
+		}
+		return err
+	}
+	return r.end()
+}
+
+// exportTo writes channels to a file.
+func (o *opened) exportTo(ctx context.Context, file *outputFile, all bool, ids []string, r *transferReport) error {
+	w, err := export.NewWriter(file, o.namespace)
+	if err != nil {
+		return err
+	}
+	channels := each(ids)
+	if all {
+		channels = o.adapter.Channels(ctx)
+	}
+	for id, err := range channels {
+		if err != nil {
+			return err
+		}
+		reading, err := o.adapter.ReadChannel(ctx, id)
+		switch {
+		case err != nil:
+			return err
+		case reading.Empty && all:
+			continue
+		case reading.Empty:
+			return o.noChannel(id)
+		}
+		counts, sum, err := o.write(ctx, w, reading, true)
+		if err == nil {
+			err = r.add(id, counts, sum)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	total, sum, err := w.Close()
+	if err != nil {
+		return err
+	}
+	r.total, r.sum = total, sum
+	return file.finish()
+}
+
+// hintBatch is how many hints are read or written at a time.
+const hintBatch = 25
+
+// write writes a channel as it was read, with hints or without.
+func (o *opened) write(ctx context.Context, w *export.Writer, r *sdsaws.Reading, hints bool) (export.Counts, export.Sum, error) {
+	fail := func(err error) (export.Counts, export.Sum, error) { return export.Counts{}, export.Sum{}, err }
+	if err := w.Channel(r.ChannelID, r.Data.Meta); err != nil {
+		return fail(err)
+	}
+	var ids []string
+	if hints {
+		var err error
+		if ids, err = bufferedIDs(r.Data.Meta); err != nil {
+			return fail(err)
+		}
+	}
+	for m, err := range r.History(ctx) {
+		if err != nil {
+			return fail(err)
+		}
+		where := export.Evicted
+		switch {
+		case m.Live:
+			where = export.History
+		case !m.ArchivedAt.IsZero():
+			where = export.Archived
+		}
+		if err := w.Message(where, m.ArchivedAt, m.Encoded); err != nil {
+			return fail(err)
+		}
+		if hints {
+			ids = append(ids, m.MessageID)
+		}
+		if len(ids) >= hintBatch {
+			if err := o.writeHints(ctx, w, ids); err != nil {
+				return fail(err)
+			}
+			ids = ids[:0]
+		}
+	}
+	if err := o.writeHints(ctx, w, ids); err != nil {
+		return fail(err)
+	}
+	return w.EndChannel()
+}
+
+func (o *opened) writeHints(ctx context.Context, w *export.Writer, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	found, err := o.adapter.Hints(ctx, ids...)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if value, ok := found[id]; ok {
+			delete(found, id) // once
+			if err := w.Hint(store.Hint{MessageID: id, Value: value}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// bufferedIDs returns the ids of the messages in the buffers of a snapshot.
+func bufferedIDs(snapshot []byte) (ids []string, err error) {
+	var meta sds.ChannelMeta
+	if err := meta.UnmarshalBinary(snapshot); err != nil {
+		return nil, err
+	}
+	for i := range meta.OutgoingBuffer {
+		ids = append(ids, meta.OutgoingBuffer[i].Message.MessageID)
+	}
+	for i := range meta.IncomingBuffer {
+		ids = append(ids, meta.IncomingBuffer[i].Message.MessageID)
+	}
+	for _, r := range meta.OutgoingRepairBuffer {
+		ids = append(ids, r.MessageID)
+	}
+	for _, r := range meta.IncomingRepairBuffer {
+		ids = append(ids, r.MessageID)
+	}
+	return ids, nil
+}
+
+// outputFile is a file that appears when it is whole, or standard output.
+type outputFile struct {
+	io.Writer
+	part *os.File // or nil
+	name string
+}
+
+func newOutputFile(name string, stdout io.Writer) (*outputFile, error) {
+	if name == "-" {
+		return &outputFile{Writer: stdout}, nil
+	}
+	if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil {
+			err = fmt.Errorf("--output: %s is there already: choose another name", name)
+		}
+		return nil, err
+	}
+	part, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*.part")
+	if err != nil {
+		return nil, err
+	}
+	return &outputFile{part, part, name}, nil
+}
+
+func (f *outputFile) finish() error {
+	if f.part == nil {
+		return nil
+	}
+	if err := errors.Join(f.part.Sync(), f.part.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.part.Name(), f.name)
+}
+
+func (f *outputFile) discard() error {
+	if f.part == nil {
+		return nil
+	}
+	_ = f.part.Close() // it may be closed
+	return os.Remove(f.part.Name())
+}
+
+// transferred is what a channel, or all of them, have in JSON.
+type transferred struct {
+	History  uint64 `json:"history"`
+	Evicted  uint64 `json:"evicted"`
+	Archived uint64 `json:"archived"`
+	Hints    uint64 `json:"hints"`
+	SHA256   string `json:"sha256"`
+}
+
+func newTransferred(c export.Counts, sum export.Sum) transferred {
+	return transferred{c.History, c.Evicted, c.Archived, c.Hints, hex.EncodeToString(sum[:])}
+}
+
+// transferReport shows channels that were exported or imported.
+type transferReport struct {
+	lines    *json.Encoder // or nil
+	table    *columns      // else
+	progress *channelProgress
+	total    export.Counts
+	sum      export.Sum
+}
+
+func newTransferReport(cmd *cobra.Command, w io.Writer, what string, asJSON bool, channels int) *transferReport {
+	r := &transferReport{progress: newChannelProgress(cmd.ErrOrStderr(), what, true, channels)}
+	if asJSON {
+		r.lines = json.NewEncoder(w)
+	} else {
+		r.table = &columns{w: w, header: []string{"CHANNEL", "HISTORY", "EVICTED", "ARCHIVED", "HINTS", "SHA-256"}}
+	}
+	return r
+}
+
+func (r *transferReport) add(id string, c export.Counts, sum export.Sum) error {
+	r.progress.step()
+	if r.lines != nil {
+		return r.lines.Encode(struct {
+			Channel string `json:"channel"`
+			transferred
+		}{escapeID(id), newTransferred(c, sum)})
+	}
+	return r.row(quoteID(id), c, sum)
+}
+
+func (r *transferReport) row(name string, c export.Counts, sum export.Sum) error {
+	return r.table.row(name, fmt.Sprint(c.History), fmt.Sprint(c.Evicted), fmt.Sprint(c.Archived), fmt.Sprint(c.Hints),
+		hex.EncodeToString(sum[:]))
+}
+
+func (r *transferReport) end() error {
+	r.progress.end()
+	if r.lines != nil {
+		return r.lines.Encode(struct {
+			Channels uint64 `json:"channels"`
+			transferred
+		}{r.total.Channels, newTransferred(r.total, r.sum)})
+	}
+	if err := r.row(fmt.Sprintf("total of %d", r.total.Channels), r.total, r.sum); err != nil {
+		return err
+	}
+	return r.table.flush()
+}

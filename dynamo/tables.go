@@ -119,28 +119,33 @@ func check(ctx context.Context, client TablesClient, want *dynamodb.CreateTableI
 	if err != nil {
 		return false, fmt.Errorf("dynamo: look for table %q: %w", *want.TableName, err)
 	}
+	return true, SameTable(out.Table, want)
+}
+
+// SameTable returns an ErrOtherTable unless a table has the keys and the index that it should have.
+func SameTable(table *types.TableDescription, want *dynamodb.CreateTableInput) error {
 	other := func(what string) error {
 		return fmt.Errorf("dynamo: %w: %q has %s: delete it or choose another name",
 			ErrOtherTable, *want.TableName, what)
 	}
-	if !sameKeys(out.Table.KeySchema, want.KeySchema) {
-		return false, other("another key schema")
+	if !sameKeys(table.KeySchema, want.KeySchema) {
+		return other("another key schema")
 	}
 	for _, d := range want.AttributeDefinitions {
-		if !slices.ContainsFunc(out.Table.AttributeDefinitions, func(o types.AttributeDefinition) bool {
+		if !slices.ContainsFunc(table.AttributeDefinitions, func(o types.AttributeDefinition) bool {
 			return *o.AttributeName == *d.AttributeName && o.AttributeType == d.AttributeType
 		}) {
-			return false, other(fmt.Sprintf("no string attribute %q", *d.AttributeName))
+			return other(fmt.Sprintf("no string attribute %q", *d.AttributeName))
 		}
 	}
 	for _, index := range want.GlobalSecondaryIndexes {
-		if !slices.ContainsFunc(out.Table.GlobalSecondaryIndexes, func(o types.GlobalSecondaryIndexDescription) bool {
+		if !slices.ContainsFunc(table.GlobalSecondaryIndexes, func(o types.GlobalSecondaryIndexDescription) bool {
 			return *o.IndexName == *index.IndexName && sameKeys(o.KeySchema, index.KeySchema)
 		}) {
-			return false, other(fmt.Sprintf("no index %q as it should be", *index.IndexName))
+			return other(fmt.Sprintf("no index %q as it should be", *index.IndexName))
 		}
 	}
-	return true, nil
+	return nil
 }
 
 func sameKeys(a, b []types.KeySchemaElement) bool {

@@ -31,6 +31,9 @@ type backend struct {
 	replay.Backend
 	usage  *tally
 	region string // of AWS; else empty
+
+	// forget removes the head that a drop leaves.
+	forget func(ctx context.Context, key store.Key, id store.CommitID) error
 	close  func() error
 }
 
@@ -88,7 +91,7 @@ func openEmbedded(dir string) (*backend, error) {
 		_ = remove() // the other error says more
 		return nil, err
 	}
-	return &backend{Backend: s, usage: newTally(), close: func() error {
+	return &backend{Backend: s, usage: newTally(), forget: s.Forget, close: func() error {
 		if err := s.Close(); err != nil {
 			return err
 		}
@@ -115,10 +118,12 @@ func openAWS(ctx context.Context, names awsNames) (*backend, error) {
 	client := dynamodb.NewFromConfig(cfg, sdsaws.RetryPolicy{}.DynamoDB)
 	t := newTally()
 	o := &dynamo.Options{OnUsage: t.add}
+	log := dynamo.NewLog(client, names.state, o)
 	return &backend{
-		Backend: onAWS{dynamo.NewLog(client, names.state, o), dynamo.NewHints(client, names.hints, o),
+		Backend: onAWS{log, dynamo.NewHints(client, names.hints, o),
 			s3archive.New(newS3(cfg), names.bucket, &s3archive.Options{Prefix: names.prefix, OnUsage: t.addS3})},
 		usage:  t,
+		forget: log.Forget,
 		region: cfg.Region,
 		close:  func() error { return nil },
 	}, nil

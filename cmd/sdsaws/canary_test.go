@@ -177,7 +177,7 @@ func TestCommandsSayNothingOfCredentials(t *testing.T) {
 		if c.endpoint != "" {
 			t.Setenv("AWS_ENDPOINT_URL", c.endpoint)
 		}
-		for _, args := range [][]string{{"fsck", "--all"}, {"history", "chat"}, {"sweep", "--all"}} {
+		for _, args := range [][]string{{"fsck", "--all"}, {"history", "chat"}, {"sweep", "--all"}, {"doctor"}} {
 			text := said(t, true, append(args, "--backend", "aws:state=s,hints=h,bucket=b", "--namespace", "alice")...)
 			if hidden(t, name, text); text == "" {
 				t.Errorf("%s: %s says nothing", name, args)

@@ -104,7 +104,7 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(usageError)
 	root.AddCommand(demoCommand(), replayCommand(), initCommand(), sweepCommand(), fsckCommand(),
 		channelsCommand(), inspectCommand(), historyCommand(), messageCommand(), hintCommand(),
-		dropCommand(), exportCommand(), importCommand(), doctorCommand())
+		dropCommand(), exportCommand(), importCommand(), doctorCommand(), watchCommand())
 	return root
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,7 @@ import (
 
 func demoCommand() *cobra.Command {
 	var dir string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Play a recorded conversation on this machine and show what is kept",
@@ -32,15 +34,21 @@ func demoCommand() *cobra.Command {
 embedded backend: no cloud, no Docker. Participants crash and are loaded again on the way,
 and each load is held against what was recorded. At the end what was evicted is archived, and
 the archive is held against the recording too. Then show what was kept, and what the same
-requests would have cost on AWS.`,
+requests would have cost on AWS.
+
+With --json it prints one object: what sdsaws replay --json prints of a trace, and channels:
+participant, channel, snapshot (bytes), history, evicted, archived, stored_bytes.
+
+Exit status: 0 when every load gave back what was saved, and the archive is right; else 1.`,
 		Example: "  sdsaws demo\n  sdsaws demo --dir ./demo-store",
 		Args:    usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return demo(cmd.Context(), cmd.OutOrStdout(), dir)
+			return demo(cmd.Context(), cmd.OutOrStdout(), dir, asJSON)
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "keep the store in this directory, which must be new or empty "+
 		"(default: a temporary one)")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	return cmd
 }
 
@@ -49,7 +57,34 @@ type kept struct {
 	participant, channel string
 	key                  store.Key
 	snapshot, messages   int
-	evicted              int
+	evicted, archived    int
+	stored               int64
+}
+
+// demoObject is a demo in JSON.
+type demoObject struct {
+	replay.Result
+	Channels []keptObject `json:"channels"`
+}
+
+type keptObject struct {
+	Participant string `json:"participant"`
+	Channel     string `json:"channel"`
+	Snapshot    int    `json:"snapshot"`
+	History     int    `json:"history"`
+	Evicted     int    `json:"evicted"`
+	Archived    int    `json:"archived"`
+	StoredBytes int64  `json:"stored_bytes"`
+}
+
+func (d *demonstration) object(r replay.Result, stored int64) demoObject {
+	r.StoredBytes = stored
+	o := demoObject{Result: r}
+	for _, c := range d.channels {
+		o.Channels = append(o.Channels, keptObject{escapeID(c.participant), escapeID(c.channel), c.snapshot, c.messages,
+			c.evicted, c.archived, c.stored})
+	}
+	return o
 }
 
 // demonstration is a demo under way.
@@ -61,7 +96,7 @@ type demonstration struct {
 	shown    bool // a crash
 }
 
-func demo(ctx context.Context, out io.Writer, dir string) (err error) {
+func demo(ctx context.Context, out io.Writer, dir string, asJSON bool) (err error) {
 	temporary := dir == ""
 	if temporary {
 		if dir, err = os.MkdirTemp("", "sdsaws-demo-"); err != nil {
@@ -77,6 +112,9 @@ func demo(ctx context.Context, out io.Writer, dir string) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	d := &demonstration{out: out, usage: newTally()}
+	if asJSON {
+		d.out = io.Discard
+	}
 	result, err := d.play(ctx, s)
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
@@ -86,6 +124,11 @@ func demo(ctx context.Context, out io.Writer, dir string) (err error) {
 		return fmt.Errorf("demo: %w", err)
 	}
 	d.next(dir, temporary, stored)
+	if asJSON {
+		if err := json.NewEncoder(out).Encode(d.object(result, stored)); err != nil {
+			return err
+		}
+	}
 	if wrong := result.Wrong(); wrong != "" {
 		return fmt.Errorf("demo: %s", wrong)
 	}
@@ -170,6 +213,7 @@ func (d *demonstration) summary(ctx context.Context, s *embedded.Store, r replay
 			return 0, err
 		}
 		total += n
+		c.archived, c.stored = archived, n
 		fmt.Fprintf(t, "%s\t%s\t%d B\t%d\t%d\t%d\t%d B\n",
 			quoteID(c.participant), quoteID(c.channel), c.snapshot, c.messages, c.evicted, archived, n)
 	}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,13 +21,21 @@ import (
 
 func initCommand() *cobra.Command {
 	var spec string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "init --backend aws:state=TABLE,hints=TABLE,bucket=BUCKET",
 		Short: "Create tables and bucket for development",
 		Long: `Create the DynamoDB tables for state and hints and a versioned private bucket, at the
 endpoint of the standard AWS environment. What exists is kept when it has the right keys,
 and refused when it has others. For production use infrastructure as code: these tables
-have no backups, no deletion protection and no alarms.`,
+have no backups, no deletion protection and no alarms.
+
+With --json it prints an object: tables and buckets, the names of those that were created.
+
+Exit status: 0 when all is there; 1 when it isn't, or has other keys. What was created
+stays; run it again.
+
+` + storedHelp,
 		Example: `  AWS_ENDPOINT_URL=http://127.0.0.1:4566 sdsaws init --backend aws:state=sds-state,hints=sds-hints,bucket=sds-archive`,
 		Args:    usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -37,35 +47,60 @@ have no backups, no deletion protection and no alarms.`,
 			if err != nil {
 				return err
 			}
-			return initialize(cmd, names)
+			return initialize(cmd, names, asJSON)
 		},
 	}
-	cmd.Flags().StringVar(&spec, "backend", "", "what to create")
+	addBackend(cmd, &spec, "", "what to create")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	return cmd
 }
 
-func initialize(cmd *cobra.Command, names awsNames) error {
-	ctx := cmd.Context()
+// made is what init has created.
+type made struct {
+	Tables  []string `json:"tables"`
+	Buckets []string `json:"buckets"`
+}
+
+func initialize(cmd *cobra.Command, names awsNames, asJSON bool) error {
+	m, err := create(cmd.Context(), names)
+	if m != nil {
+		err = errors.Join(m.show(cmd.OutOrStdout(), asJSON, err == nil), err)
+	}
+	return err
+}
+
+// create creates what isn't there, and returns what that was; nil: nothing could be.
+func create(ctx context.Context, names awsNames) (*made, error) {
 	cfg, err := loadAWS(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	m := &made{Tables: []string{}, Buckets: []string{}}
 	created, err := dynamo.CreateTables(ctx,
 		dynamodb.NewFromConfig(cfg, sdsaws.RetryPolicy{}.DynamoDB), names.state, names.hints)
-	for _, name := range created {
-		fmt.Fprintf(cmd.OutOrStdout(), "created table %s\n", name)
-	}
+	m.Tables = append(m.Tables, created...)
 	if err != nil {
-		return err
+		return m, err
 	}
-	made, err := createBucket(ctx, newS3(cfg), names.bucket, cfg.Region)
-	if err != nil {
-		return err
+	there, err := createBucket(ctx, newS3(cfg), names.bucket, cfg.Region)
+	if there {
+		m.Buckets = append(m.Buckets, names.bucket)
 	}
-	if made {
-		fmt.Fprintf(cmd.OutOrStdout(), "created bucket %s\n", names.bucket)
-	} else if len(created) == 0 {
-		fmt.Fprintln(cmd.OutOrStdout(), "all is there")
+	return m, err
+}
+
+func (m *made) show(w io.Writer, asJSON, whole bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(m)
+	}
+	for _, name := range m.Tables {
+		fmt.Fprintf(w, "created table %s\n", name)
+	}
+	for _, name := range m.Buckets {
+		fmt.Fprintf(w, "created bucket %s\n", name)
+	}
+	if whole && len(m.Tables)+len(m.Buckets) == 0 {
+		fmt.Fprintln(w, "all is there")
 	}
 	return nil
 }

@@ -97,14 +97,18 @@ func rootCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          usage(cobra.NoArgs),
+		Version:       newVersion().String(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(usageError)
 	root.AddCommand(demoCommand(), replayCommand(), initCommand(), sweepCommand(), fsckCommand(),
 		channelsCommand(), inspectCommand(), historyCommand(), messageCommand(), hintCommand(),
-		dropCommand(), exportCommand(), importCommand(), doctorCommand(), watchCommand())
+		dropCommand(), exportCommand(), importCommand(), doctorCommand(), watchCommand(),
+		completionCommand(), versionCommand())
+	root.CompletionOptions.DisableDefaultCmd = true
 	return root
 }
 

@@ -70,7 +70,7 @@ Exit status 0: all loads matched, there was at least one, and the archive is rig
 		RunE: func(cmd *cobra.Command, files []string) error { return replayAll(cmd, f, files) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.backend, "backend", "embedded:", "where to play to")
+	addBackend(cmd, &f.backend, "embedded:", "where to play to")
 	flags.Var(&f.namespace, "namespace", "what all namespaces begin with (default: a new random one)")
 	flags.StringVar(&f.durability, "durability", "committed", "committed or accepted")
 	flags.Float64Var(&f.rate, "rate", 6, "saves a second and channel, in accepted mode")

@@ -30,8 +30,15 @@ type stored struct {
 }
 
 func (s *stored) addTo(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.backend, "backend", "", "where the channels are stored")
+	addBackend(cmd, &s.backend, "", "where the channels are stored")
 	cmd.Flags().Var(&s.namespace, "namespace", "whose channels: Options.Namespace of the participant's adapter")
+}
+
+// addBackend adds --backend, which shells complete as far as can be known.
+func addBackend(cmd *cobra.Command, value *string, otherwise, usage string) {
+	cmd.Flags().StringVar(value, "backend", otherwise, usage)
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions(
+		[]string{"embedded:", "aws:state="}, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace)))
 }
 
 // opened is a store that was there before, and an adapter over it that holds no channel.

@@ -18,7 +18,9 @@ func hintCommand() *cobra.Command {
 		Use:   "hint (get | set)",
 		Short: "Read and set retrieval hints of messages",
 		Long: `Read and set the retrieval hints of messages, by which they can be found outside SDS. A hint
-belongs to a message id in a namespace, whatever channel the message is in.`,
+belongs to a message id in a namespace, whatever channel the message is in.
+
+Exit status: as of its two commands.`,
 		Example: `  sdsaws hint get 3f2a --backend embedded:./store --namespace alice
   sdsaws hint set 3f2a 'bzz://\x01\x02' --backend embedded:./store --namespace alice`,
 		Args: usage(cobra.NoArgs),

@@ -30,6 +30,8 @@ first 256 bytes in hex.
 With --json it is one object: that of sdsaws history, and channel, causal_history and
 repair_request (message ids) and bloom_filter_bytes.
 
+Exit status: 0; 1 when there is no such message, or it can't be read.
+
 ` + storedHelp,
 		Example: `  sdsaws message /group/1/chat 3f2a --backend embedded:./store --namespace alice
   sdsaws message /group/1/chat '"\xff\x00id"' --backend embedded:./store --namespace alice --json`,

@@ -61,7 +61,7 @@ archived_bytes, archive_seconds (of seconds, for what was evicted last), seconds
 computed from the requests that were sent; on the embedded backend requests and units are 0,
 and s3_puts and s3_gets count files.
 
-Exit status 0: all loads matched, there was at least one, and the archive is right.
+Exit status: 0 when all loads matched, there was at least one, and the archive is right; else 1.
 
 ` + backendHelp,
 		Example: `  sdsaws replay conversation.jsonl.zst

@@ -34,7 +34,9 @@ were removed. With --json that is one object a line: channel, messages, segments
 resumed, removed, waiting (how many offsets of the log were evicted and aren't archived) and, when
 the channel failed, error; the last line is the total: channels, failed, and the same sums.
 
-An error on one channel doesn't stop the others; exit status 1 says that there was one.
+An error on one channel doesn't stop the others.
+
+Exit status: 0; 1 when a channel failed.
 
 ` + storedHelp,
 		Example: `  sdsaws sweep --all --due --backend aws:state=sds-state,hints=sds-hints,bucket=sds-archive --namespace alice

@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"os"
 	"os/exec"
@@ -71,7 +72,7 @@ func (p *program) says(t *testing.T, want []string, args ...string) string {
 // TestCommandsOnAWS runs each command on a backend made by init, and brings channels there and back.
 func TestCommandsOnAWS(t *testing.T) {
 	p := build(t)
-	name := strings.TrimSuffix(bucket(t, true), "-archive") + "-cli"
+	name := "it-" + strings.ToLower(rand.Text())
 	backend := "aws:state=" + name + "-state,hints=" + name + "-hints,bucket=" + name + "-archive"
 	p.says(t, []string{"created table " + name + "-state", "created table " + name + "-hints", "created bucket " + name}, "init", "--backend", backend)
 	p.says(t, []string{`{"tables":[],"buckets":[]}`}, "init", "--json", "--backend", backend)

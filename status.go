@@ -113,11 +113,11 @@ func (a *Adapter) Segments(ctx context.Context, channelID string) iter.Seq2[Segm
 			return
 		}
 		r := a.ref(channelID)
-		head, err := a.log.Head(ctx, r.key)
+		head, _, err := r.head(ctx, "segments")
+		if err != nil {
+			yield(SegmentStatus{}, err)
+		}
 		if err != nil || head == nil {
-			if err != nil {
-				yield(SegmentStatus{}, r.unread(err))
-			}
 			return
 		}
 		for from, more := head.Origin, true; more; {

@@ -81,10 +81,8 @@ func hintGet(cmd *cobra.Command, f hintGetFlags, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, o.close(cmd.Context())) }()
 	found, err := o.adapter.Hints(cmd.Context(), ids...)
-	if err != nil {
-		return err
-	}
-	if err := showHints(cmd.OutOrStdout(), f, ids, found); err != nil {
+	// Where some are damaged, the others come all the same.
+	if err := errors.Join(showHints(cmd.OutOrStdout(), f, ids, found), err); err != nil {
 		return err
 	}
 	for _, id := range ids {

@@ -100,6 +100,12 @@ func importFile(cmd *cobra.Command, f importFlags, name string, args []string) (
 	}
 	defer func() { err = errors.Join(err, o.close(cmd.Context())) }()
 	i.to = o
+	i.hints, err = sdsaws.New(sdsaws.Backend{Log: o.backend, Hints: o.backend, Archive: o.backend.Archive()},
+		&sdsaws.Options{Namespace: o.namespace, HintTTL: f.hintTTL})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, i.hints.Close(context.WithoutCancel(cmd.Context()))) }()
 	if err := i.mayWrite(); err != nil {
 		return err
 	}
@@ -176,7 +182,8 @@ type importer struct {
 	channels []inFile // those of the file that are wanted
 	sum      export.Sum
 	to       *opened
-	occupied []string // channels that are dropped before
+	hints    *sdsaws.Adapter // for hints alone: the other one is busy with a channel meanwhile
+	occupied []string        // channels that are dropped before
 	report   *transferReport
 	done     int
 }
@@ -329,9 +336,9 @@ func (i *importer) channel(r *export.Reader, c inFile) error {
 // source is the rest of a channel's records in the file.
 type source struct {
 	*importer
-	r     *export.Reader
-	hints map[string][]byte // to be stored
-	end   *export.Item
+	r       *export.Reader
+	waiting int          // hints that aren't known to be stored
+	end     *export.Item // of the channel
 }
 
 // history yields the messages, and stores the hints on the way.
@@ -362,27 +369,16 @@ func (s *source) history(yield func(sdsaws.HistoryMessage, error) bool) {
 }
 
 func (s *source) hint(h store.Hint) error {
-	if s.hints == nil {
-		s.hints = map[string][]byte{}
+	if err := s.hints.SetRetrievalHint(s.ctx, h.MessageID, h.Value); err != nil {
+		return err
 	}
-	s.hints[h.MessageID] = h.Value
-	if len(s.hints) < hintBatch {
+	if s.waiting++; s.waiting < hintBatch {
 		return nil
 	}
 	return s.storeHints()
 }
 
 func (s *source) storeHints() error {
-	if len(s.hints) == 0 {
-		return nil
-	}
-	var all []store.Hint
-	for id, value := range s.hints {
-		all = append(all, store.Hint{MessageID: id, Value: value})
-	}
-	if err := s.to.backend.SetHints(s.ctx, s.to.namespace, all, s.f.hintTTL); err != nil {
-		return fmt.Errorf("retrieval hints: %w", err)
-	}
-	s.hints = nil
-	return nil
+	s.waiting = 0
+	return s.hints.Flush(s.ctx)
 }

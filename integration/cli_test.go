@@ -57,7 +57,7 @@ func (p *program) run(t *testing.T, status int, args ...string) string {
 }
 
 // says is run, and expects all of these in the output, columns aside.
-func (p *program) says(t *testing.T, want []string, args ...string) string {
+func (p *program) says(t *testing.T, want []string, args ...string) {
 	t.Helper()
 	out := p.run(t, 0, args...)
 	text := strings.Join(strings.Fields(out), " ")
@@ -66,7 +66,6 @@ func (p *program) says(t *testing.T, want []string, args ...string) string {
 			t.Errorf("sdsaws %s: no %q in\n%s", strings.Join(args, " "), w, out)
 		}
 	}
-	return out
 }
 
 // TestCommandsOnAWS runs each command on a backend made by init, and brings channels there and back.

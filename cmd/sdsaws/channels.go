@@ -171,7 +171,8 @@ func newChannelsReport(cmd *cobra.Command, f channelsFlags) *channelsReport {
 		if !f.noSizes {
 			head = append(head, "ARCHIVED", "LOG", "ARCHIVE")
 		}
-		r.table.header = append(head, "AGE", "LAG")
+		head = append(head, "AGE", "LAG")
+		r.table.header = head
 	}
 	if !f.noSizes {
 		r.total.channelSizes = &channelSizes{}

@@ -268,6 +268,50 @@ func (c *canceler) Write(b []byte) (int, error) {
 	return c.Builder.Write(b)
 }
 
+// TestAnInterruptSaysHowFarItCame: there is no half file, and what is imported is whole.
+func TestAnInterruptSaysHowFarItCame(t *testing.T) {
+	dir := t.TempDir()
+	if err := fillLarge(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := fillBuffers(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	interrupted := func(want string, args ...string) {
+		t.Helper()
+		ctx, cancel := context.WithCancel(t.Context())
+		cmd := rootCommand()
+		cmd.SetOut(&canceler{cancel: cancel})
+		cmd.SetArgs(append(args, "--json"))
+		err := cmd.ExecuteContext(ctx)
+		var done *soFar
+		if !errors.Is(err, context.Canceled) || !errors.As(err, &done) || done.what != want {
+			t.Fatalf("%v, want %q", err, want)
+		}
+	}
+	from := []string{"--backend", "embedded:" + dir, "--namespace", "alice"}
+	file := filepath.Join(t.TempDir(), "out")
+	interrupted(file+" isn't written", append([]string{"export", "buffers", "large", "--output", file}, from...)...)
+	if left, err := os.ReadDir(filepath.Dir(file)); err != nil || len(left) > 0 {
+		t.Fatalf("it leaves %v, %v", left, err)
+	}
+	run := func(args ...string) {
+		t.Helper()
+		cmd := rootCommand()
+		cmd.SetOut(t.Output())
+		cmd.SetArgs(args)
+		if err := cmd.ExecuteContext(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(append([]string{"export", "buffers", "large", "--output", file}, from...)...)
+	to := []string{"--backend", "embedded:" + filepath.Join(t.TempDir(), "new"), "--namespace", "bob"}
+	interrupted(`1 of 2 channels are imported; from "large" on, import them with --replace`, append([]string{"import", file}, to...)...)
+	run(append([]string{"fsck", "buffers"}, to...)...)
+	run(append([]string{"import", file, "large", "--replace"}, to...)...)
+	run(append([]string{"fsck", "--all"}, to...)...)
+}
+
 // TestAnInterruptStopsInTheMiddle: what was shown stays, and the store is closed.
 func TestAnInterruptStopsInTheMiddle(t *testing.T) {
 	for name, args := range map[string][]string{

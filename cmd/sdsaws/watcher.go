@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -47,6 +48,44 @@ type changed struct {
 	Messages   float64 `json:"messages_per_second"`
 	WriteUnits float64 `json:"write_units_per_second"` // at least
 	Claims     uint64  `json:"claims"`
+}
+
+// look looks at all channels, several at once.
+func (w *watcher) look(ctx context.Context) look {
+	l := look{at: time.Now()}
+	ids, err := w.ids(ctx)
+	if err != nil {
+		l.errors = append(l.errors, lookError{"", err})
+	}
+	results := make([]*watched, len(ids))
+	errs := make([]error, len(ids))
+	w.each(len(ids), func(i int) { results[i], errs[i] = w.channel(ctx, ids[i], l.at) })
+	before := map[string]seen{}
+	for i, c := range results {
+		if errs[i] != nil {
+			l.errors = append(l.errors, lookError{ids[i], errs[i]})
+			if old, ok := w.before[ids[i]]; ok {
+				before[ids[i]] = old
+			}
+			continue
+		}
+		before[ids[i]] = seen{l.at, c.status}
+		l.channels = append(l.channels, c)
+	}
+	w.before = before
+	slices.SortFunc(l.channels, busiest)
+	return l
+}
+
+// busiest orders channels as they are shown.
+func busiest(a, b *watched) int {
+	units := func(c *watched) float64 {
+		if c.change == nil {
+			return 0
+		}
+		return c.change.WriteUnits
+	}
+	return cmp.Or(cmp.Compare(units(b), units(a)), cmp.Compare(b.status.Evicted, a.status.Evicted), cmp.Compare(a.id, b.id))
 }
 
 // ids returns the channels; where they can't be listed, also those that are known.

@@ -173,10 +173,6 @@ func (r ref) verifyMessages(ctx context.Context, st *state, o *opener) ([][]byte
 		if err := m.inspect(r.a); err != nil {
 			return content, r.fail("load", itemName(offset), contract(err))
 		}
-		stored := o.items[offset]
-		if m.info.id != stored.ID {
-			return content, r.fail("load", itemName(offset), fmt.Errorf("%w: it is stored under another id", sds.ErrCorrupt))
-		}
 		_, twice := st.needed.find(m.content)
 		if _, ok := st.needed.history(m.info.hash); ok && live {
 			twice = true
@@ -186,7 +182,7 @@ func (r ref) verifyMessages(ctx context.Context, st *state, o *opener) ([][]byte
 		}
 		digest.Add(term)
 		st.needed.put(m.content, entry{offset: offset, id: m.info.hash, term: term,
-			packed: uint32(len(stored.Body)), live: live}) //nolint:gosec // an item's bytes
+			packed: uint32(len(o.items[offset].Body)), live: live}) //nolint:gosec // an item's bytes
 		if live {
 			history = append(history, found{sds.MessageInfo{MessageID: m.info.id, LamportTimestamp: m.info.lamport}, plain})
 		}

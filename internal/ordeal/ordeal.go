@@ -19,9 +19,10 @@ type Options struct {
 	// Sites are where scenarios are played, one at a time on each.
 	Sites []Site
 
-	// Seed, unless it is 0, is for the order of the scenarios. Part is how many are played;
-	// 0 is all.
+	// Seed, unless it is 0, is for the order of the scenarios. Skip is how many are left out at the
+	// begin, Part how many are played then; 0 is all.
 	Seed int64
+	Skip int
 	Part int
 
 	// Only chooses scenarios by their names. Nil is all.
@@ -30,8 +31,8 @@ type Options struct {
 	// FailFast ends the run at its first violation.
 	FailFast bool
 
-	// OnProgress is called after each scenario.
-	OnProgress func(done, of int)
+	// OnProgress is called after each scenario, with how many violations there were.
+	OnProgress func(done, of, violations int)
 }
 
 // Report is what a run has done and found.
@@ -264,6 +265,7 @@ func (r *runner) table() (all []*trial) {
 		random := rand.New(rand.NewSource(r.o.Seed)) //nolint:gosec // a seed makes it reproducible
 		random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	}
+	all = all[min(r.o.Skip, len(all)):]
 	if r.o.Part > 0 {
 		all = all[:min(r.o.Part, len(all))]
 	}
@@ -307,6 +309,6 @@ func (r *runner) played(t *trial, p *play, of int) {
 	r.violated(t.String(), p)
 	r.ended = r.ended || r.o.FailFast && len(p.violations) > 0
 	if r.o.OnProgress != nil {
-		r.o.OnProgress(r.report.Scenarios, of)
+		r.o.OnProgress(r.report.Scenarios, of, len(r.report.Violations))
 	}
 }

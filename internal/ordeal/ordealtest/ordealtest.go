@@ -7,6 +7,7 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 const most = 10
 
 // Run plays a part of the scenarios on sites, and fails the test for each violation. The
-// environment may say otherwise: SDSAWS_ORDEAL_PART is how many, or "all"; SDSAWS_ORDEAL_SEED
+// environment may say otherwise: SDSAWS_ORDEAL_PART is how many, which (1001-2000), or "all"; SDSAWS_ORDEAL_SEED
 // chooses them, by default the same ones each time, so that a change is judged by what it does; SDSAWS_ORDEAL_ONLY is a regular expression for their names, and then all that
 // it matches are played; SDSAWS_ORDEAL_FAILFAST ends with the first violation.
 func Run(t *testing.T, part int, sites ...ordeal.Site) {
@@ -28,7 +29,7 @@ func Run(t *testing.T, part int, sites ...ordeal.Site) {
 	}
 	o.Sites = sites
 	if o.Part > 0 {
-		t.Logf("SDSAWS_ORDEAL_SEED=%d SDSAWS_ORDEAL_PART=%d", o.Seed, o.Part)
+		t.Logf("SDSAWS_ORDEAL_SEED=%d SDSAWS_ORDEAL_PART=%d-%d", o.Seed, o.Skip+1, o.Skip+o.Part)
 	}
 	o.OnProgress = progress(time.Now())
 	// Whatever ends the test ends the process: a scenario is never left in the middle.
@@ -64,22 +65,29 @@ func options(part int) (o ordeal.Options, err error) {
 	case "all":
 		o.Part = 0
 	default:
-		if o.Part, err = strconv.Atoi(s); err != nil || o.Part < 1 {
-			return o, fmt.Errorf("SDSAWS_ORDEAL_PART=%s is neither a number nor all", s)
+		first, last, some := strings.Cut(s, "-")
+		if !some {
+			first, last = "1", s
 		}
+		from, bad := strconv.Atoi(first)
+		to, worse := strconv.Atoi(last)
+		if bad != nil || worse != nil || from < 1 || to < from {
+			return o, fmt.Errorf("SDSAWS_ORDEAL_PART=%s is no number, no part such as 1001-2000, and not all", s)
+		}
+		o.Skip, o.Part = from-1, to-from+1
 	}
 	o.FailFast = os.Getenv("SDSAWS_ORDEAL_FAILFAST") != ""
 	return o, nil
 }
 
 // progress tells people on stderr, twice a minute.
-func progress(began time.Time) func(done, of int) {
+func progress(began time.Time) func(done, of, violations int) {
 	last := began
-	return func(done, of int) {
+	return func(done, of, violations int) {
 		if time.Since(last) < 30*time.Second {
 			return
 		}
 		last = time.Now()
-		fmt.Fprintf(os.Stderr, "%d of %d scenarios in %.0f s\n", done, of, time.Since(began).Seconds())
+		fmt.Fprintf(os.Stderr, "%d of %d scenarios, %d violations in %.0f s\n", done, of, violations, time.Since(began).Seconds())
 	}
 }

@@ -177,27 +177,70 @@ func (h *historyReader) damaged(err error) error {
 // manifestPage is how many manifests are read at a time.
 const manifestPage = 100
 
-// segments goes through the segments from pos on whose objects are written.
+// segments goes through the segments from pos on whose objects are written. They follow each other without
+// a gap from the origin on, at least as far as the head knows.
 func (h *historyReader) segments(ctx context.Context) error {
 	first, err := h.a.log.LastSegment(ctx, h.key, h.pos+1)
-	if err != nil || first == nil || first.To <= h.pos {
-		return h.failed("history", "manifest", err)
+	if err != nil {
+		return h.fail("history", "manifest", err)
 	}
-	for page := []store.Segment{*first}; len(page) > 0; {
+	var page []store.Segment
+	if first != nil && first.To > h.pos {
+		page = []store.Segment{*first}
+	}
+	for next := h.pos; ; {
 		for _, s := range page {
 			if h.asked.past(s.From) {
 				return nil
+			}
+			if s.From > h.pos {
+				if err := h.gap(ctx, s.From); err != nil {
+					return err
+				}
 			}
 			written, err := h.segmentAt(ctx, s)
 			if err != nil || !written {
 				return err
 			}
 			h.pos, h.outrun = max(h.pos, s.To), true
+			next = max(h.pos, s.From+1) // the end of a damaged one can be anything
 		}
-		if page, err = h.a.log.Segments(ctx, h.key, h.pos, manifestPage); err != nil {
+		if page, err = h.a.log.Segments(ctx, h.key, max(h.pos, next), manifestPage); err != nil {
 			return h.fail("history", "manifests", err)
 		}
+		if len(page) == 0 {
+			break
+		}
 	}
+	if archived := h.rec.Archived; h.pos < archived && !h.asked.past(h.pos) {
+		return h.gap(ctx, archived)
+	}
+	return nil
+}
+
+// gap says that the manifests are missing of what is archived from pos on, and goes on behind it, unless the
+// channel was dropped meanwhile.
+func (h *historyReader) gap(ctx context.Context, to uint64) error {
+	dropped, err := h.dropped(ctx, h.pos)
+	if err != nil {
+		return err
+	}
+	if dropped {
+		if err := h.look(ctx); err != nil {
+			return err
+		}
+		if h.head == nil {
+			return errStopped
+		}
+		h.pos = max(h.pos, h.head.Origin)
+		return nil
+	}
+	if h.asked.Part != LogHistory {
+		if err := h.damaged(h.fail("history", manifestName(h.pos), sds.ErrIncomplete)); err != nil {
+			return err
+		}
+	}
+	h.pos = to
 	return nil
 }
 
@@ -454,7 +497,23 @@ func (f *finder) find(ctx context.Context) (HistoryMessage, error) {
 		m, err := f.inLog(ctx, *last, false)
 		return m, cmp.Or(f.unlessWritten(ctx, head), err)
 	}
-	return HistoryMessage{}, cmp.Or(f.unlessWritten(ctx, head), f.fail("message", "", sds.ErrNotFound))
+	err = f.fail("message", "", sds.ErrNotFound)
+	if at, ok := gapIn(all, head.Origin, rec.Archived); ok { // it may have been there
+		err = f.fail("message", manifestName(at), sds.ErrIncomplete)
+	}
+	return HistoryMessage{}, cmp.Or(f.unlessWritten(ctx, head), err)
+}
+
+// gapIn returns where the first manifest is missing of what is archived from origin to end at least.
+func gapIn(all []store.Segment, origin, end uint64) (at uint64, missing bool) {
+	at = origin
+	for _, s := range all {
+		if s.From > at {
+			return at, true
+		}
+		at = max(at, s.To)
+	}
+	return at, at < end
 }
 
 // unlessWritten returns errChanged when the message was written after head. What the log was asked for

@@ -275,7 +275,9 @@ func (h *hintBuffer) flush(ctx context.Context) error {
 		for i, id := range ids {
 			hints[i] = store.Hint{MessageID: id, Value: record.Hint(h.a.o.Namespace, id, written[id].value)}
 		}
-		if err = h.store.SetHints(ctx, h.a.o.Namespace, hints, h.a.o.HintTTL); err != nil {
+		err = h.store.SetHints(ctx, h.a.o.Namespace, hints, h.a.o.HintTTL)
+		h.a.o.Telemetry.hintsWritten(ctx, len(hints), err)
+		if err != nil {
 			break
 		}
 		h.settle(ids, written)

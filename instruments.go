@@ -12,6 +12,7 @@ import (
 // https://opentelemetry.io/docs/specs/semconv/registry/attributes/
 const (
 	keyError     attribute.Key = "error.type"
+	keySystem    attribute.Key = "db.system.name"
 	keyOperation attribute.Key = "db.operation.name"
 	keyPurpose   attribute.Key = "sdsaws.purpose"
 	keyService   attribute.Key = "sdsaws.service"
@@ -31,7 +32,9 @@ type instruments struct {
 	archivedMessages, archivedBytes metric.Int64Counter
 	channelsLost, operationsRefused metric.Int64Counter
 	requests, writeUnits, readUnits metric.Int64Counter
-	retries                         metric.Int64Counter
+	retries, hints                  metric.Int64Counter
+
+	gauges metric.Registration
 
 	pendingBytes, pendingChannels, pendingHints, archiveLag metric.Int64ObservableGauge
 	pendingAge                                              metric.Float64ObservableGauge
@@ -61,13 +64,15 @@ func (i *instruments) init(m metric.Meter, observe metric.Callback) error {
 	i.writeUnits = made.counter("sdsaws.dynamodb.write_units", "{unit}", "Write request units, by AWS's formulas.")
 	i.readUnits = made.counter("sdsaws.dynamodb.read_units", "{unit}", "Read request units, by AWS's formulas.")
 	i.retries = made.counter("sdsaws.client.retries", "{retry}", "Attempts that failed and were made again.")
+	i.hints = made.counter("sdsaws.hint.written", "{hint}", "Retrieval hints written; those with an error type failed, and wait on.")
 	i.pendingBytes = made.gauge("sdsaws.pending.size", "By", "Accepted work that is not known to be stored, in memory.")
 	i.pendingChannels = made.gauge("sdsaws.pending.channels", "{channel}", "Channels that have such work.")
 	i.pendingHints = made.gauge("sdsaws.pending.hints", "{hint}", "Retrieval hints among it.")
-	i.archiveLag = made.gauge("sdsaws.archive.lag", "{message}", "Offsets of logs that wait to be archived.")
+	i.archiveLag = made.gauge("sdsaws.archive.lag", "{offset}", "Offsets of logs that wait to be archived.")
 	i.pendingAge = made.age("sdsaws.pending.age", "For how long the oldest of such work has waited.")
 	if made.err == nil {
-		_, err := m.RegisterCallback(observe, i.pendingBytes, i.pendingChannels, i.pendingHints, i.archiveLag, i.pendingAge)
+		var err error
+		i.gauges, err = m.RegisterCallback(observe, i.pendingBytes, i.pendingChannels, i.pendingHints, i.archiveLag, i.pendingAge)
 		made.keep(err)
 	}
 	return made.err

@@ -31,7 +31,11 @@ type TelemetryOptions struct {
 
 // Telemetry tells OpenTelemetry, and a log, what adapters and their clients do. All names, units and
 // attributes are in docs/operations.md, with what to alarm on. A nil one tells nothing and costs
-// nothing. It is safe for concurrent use, and one does for any number of adapters.
+// nothing. It is safe for concurrent use, and one does for any number of adapters: two on one meter
+// provider would overwrite each other's gauges.
+//
+// The logger's handler and the tracer's processors are called by whoever works on a channel, and must not
+// call the adapter but for Pending: its operations wait for that channel.
 //
 // Nothing that participants choose is told: no id, content or hint. A channel is told as
 // [ChannelHash] says. An error is told as a class: the sentinel of package sds, or AWS's code.
@@ -55,7 +59,7 @@ type Telemetry struct {
 const scope = "github.com/sdsaws/sdsaws"
 
 // NewTelemetry returns one that tells o's parts. It keeps each adapter that is given it until that is
-// closed, and starts nothing. The error is a meter's that refuses an instrument.
+// closed, and starts nothing; see Close. The error is a meter's that refuses an instrument.
 func NewTelemetry(o TelemetryOptions) (*Telemetry, error) {
 	if o.Meter == nil {
 		o.Meter = metricnoop.NewMeterProvider()
@@ -73,6 +77,18 @@ func NewTelemetry(o TelemetryOptions) (*Telemetry, error) {
 	return t, nil
 }
 
+// Close ends the gauges: another Telemetry can have the meter provider then. It is for programs that make more than
+// one, and flushes nothing: that is the providers' to do.
+func (t *Telemetry) Close() error {
+	if t == nil {
+		return nil
+	}
+	if err := t.gauges.Unregister(); err != nil {
+		return fmt.Errorf("sdsaws: telemetry: %w", err)
+	}
+	return nil
+}
+
 // ChannelHash is how a channel is named in logs and spans: the first eight bytes of the SHA-256 of its
 // id, in hex. The id itself is whatever a participant chose.
 func ChannelHash(channelID string) string {
@@ -86,7 +102,7 @@ func (t *Telemetry) OnUsage(u dynamo.Usage) {
 		return
 	}
 	ctx := context.Background()
-	of := metric.WithAttributes(keyOperation.String(u.Operation), keyPurpose.String(string(u.Purpose)))
+	of := metric.WithAttributes(keySystem.String("aws.dynamodb"), keyOperation.String(u.Operation), keyPurpose.String(string(u.Purpose)))
 	add(ctx, t.requests, u.Requests, of)
 	add(ctx, t.writeUnits, u.WriteUnits, of)
 	add(ctx, t.readUnits, u.ReadUnits, of)
@@ -255,6 +271,17 @@ func (t *Telemetry) lost(ctx context.Context, id string, why error) {
 func (t *Telemetry) kept(ctx context.Context, id string, behind time.Duration, err error) {
 	if t != nil {
 		t.warn(ctx, "commit failed, kept", id, err, slog.Duration("behind", behind))
+	}
+}
+
+// hintsWritten counts hints that were written, or tells why they were not, and wait on.
+func (t *Telemetry) hintsWritten(ctx context.Context, n int, err error) {
+	if t == nil {
+		return
+	}
+	t.hints.Add(ctx, int64(n), failure(err))
+	if err != nil {
+		t.logger.LogAttrs(ctx, slog.LevelWarn, "hints not written, kept", slog.Int("hints", n), slog.String("error_type", errorClass(err)))
 	}
 }
 

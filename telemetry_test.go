@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
@@ -144,6 +145,7 @@ func TestTelemetryTellsWhatHappens(t *testing.T) {
 		t.Errorf("pending %v bytes, want %d", v, a.Pending().Bytes)
 	}
 	expect(t, pending, "sdsaws.pending.channels", map[string]float64{"": 1})
+	expect(t, pending, "sdsaws.commit.messages", map[string]float64{"": 2})
 	m.setFault(func(string) fault { return none })
 	b := open(t, m, sdsaws.Options{})
 	if _, err := b.LoadChannel(ctx, channel); err != nil {
@@ -239,15 +241,80 @@ func TestTelemetryCountsRequests(t *testing.T) {
 		if err := log.Commit(t.Context(), key, store.CommitID{}, head, []store.Message{message}); err != nil {
 			t.Fatal(err)
 		}
+		if _, err := log.Head(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
 		all := o.collect(t)
-		of := "db.operation.name=TransactWriteItems sdsaws.purpose=commits"
-		expect(t, all, "sdsaws.dynamodb.requests", map[string]float64{of: 4})
+		read := "db.operation.name=GetItem db.system.name=aws.dynamodb sdsaws.purpose=loads"
+		expect(t, all, "sdsaws.dynamodb.read_units", map[string]float64{read: 1})
+		of := "db.operation.name=TransactWriteItems db.system.name=aws.dynamodb sdsaws.purpose=commits"
+		expect(t, all, "sdsaws.dynamodb.requests", map[string]float64{of: 4, read: 1})
 		expect(t, all, "sdsaws.dynamodb.write_units", map[string]float64{of: 4 * 2 * (3 + 1)})
 		expect(t, all, "sdsaws.client.retries", map[string]float64{
 			"sdsaws.reason=conflict sdsaws.service=dynamodb":  1,
 			"sdsaws.reason=throttled sdsaws.service=dynamodb": 1,
 			"sdsaws.reason=other sdsaws.service=dynamodb":     1,
 		})
+	})
+}
+
+// TestTelemetryTellsHowFarBehind adapters are: the oldest work, the hints, and history that waits for the archive.
+func TestTelemetryTellsHowFarBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, o := newMemory(), observe(t)
+		var adapters []*sdsaws.Adapter
+		for i := range 2 {
+			a := open(t, m, sdsaws.Options{Telemetry: o.Telemetry, ArchiveMessages: 100})
+			adapters = append(adapters, a)
+			ch := fmt.Sprint(i)
+			if err := a.Commit(t.Context(), ch, meta(1), appends("one", "two", "three")); err != nil {
+				t.Fatal(err)
+			}
+			if err := a.Commit(t.Context(), ch, meta(2), &sds.HistoryUpdate{Evict: []string{"one", "two"}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		expect(t, o.collect(t), "sdsaws.archive.lag", map[string]float64{"": 4})
+		m.setFault(func(op string) fault {
+			if op == "hints" || op == "commit" {
+				return refuse
+			}
+			return none
+		})
+		if err := adapters[0].SetRetrievalHint(t.Context(), "id", []byte("hint")); err != nil {
+			t.Fatal(err)
+		}
+		if err := adapters[1].Commit(t.Context(), "1", meta(3), appends("four")); err == nil {
+			t.Fatal("no error")
+		}
+		time.Sleep(90 * time.Second)
+		all := o.collect(t)
+		expect(t, all, "sdsaws.pending.age", map[string]float64{"": 90})
+		expect(t, all, "sdsaws.pending.hints", map[string]float64{"": 1})
+		if failed := values(all["sdsaws.hint.written"])["error.type=_OTHER"]; failed < 1 {
+			t.Errorf("hints: %v", values(all["sdsaws.hint.written"]))
+		}
+		if !strings.Contains(o.log.String(), "hints not written, kept") {
+			t.Error("no event tells that hints fail")
+		}
+		m.setFault(func(string) fault { return none })
+		for _, a := range adapters {
+			if err := a.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all = o.collect(t)
+		expect(t, all, "sdsaws.pending.age", map[string]float64{"": 0})
+		expect(t, all, "sdsaws.archive.lag", map[string]float64{"": 0}) // nobody's
+		if sum := values(all["sdsaws.hint.written"])[""]; sum != 1 {
+			t.Errorf("%v hints written", sum)
+		}
+		if err := o.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if left := values(o.collect(t)["sdsaws.pending.age"]); len(left) > 0 {
+			t.Errorf("after Close: %v", left)
+		}
 	})
 }
 

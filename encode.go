@@ -16,6 +16,9 @@ func encodeMeta(m *sds.ChannelMeta) ([]byte, error) {
 	if m == nil {
 		return nil, fmt.Errorf("%w: nil snapshot", sds.ErrInvalidArgument)
 	}
+	if m.SchemaVersion != sds.SchemaVersion {
+		return nil, fmt.Errorf("snapshot: %w: SchemaVersion is %d, set sds.SchemaVersion", sds.ErrSchemaVersion, m.SchemaVersion)
+	}
 	return m.MarshalBinary()
 }
 

@@ -261,6 +261,9 @@ func (c *Checked) add(f Finding) {
 func (c *Checked) broken(item string, err error) {
 	if e := (*sds.ChannelError)(nil); errors.As(err, &e) {
 		err = e.Err // which says what is wrong; the rest is known
+		if e.Item != "" && e.Item != item {
+			err = fmt.Errorf("%s: %w", e.Item, e.Err) // that is missing, and this can't be read without it
+		}
 	}
 	c.add(Finding{Verdict: Broken, Item: item, Err: err})
 }

@@ -517,3 +517,26 @@ func TestASweepOfABrokenChannelLeavesItsValues(t *testing.T) {
 		})
 	}
 }
+
+// TestAFindingNamesWhatIsMissing, also where something else can't be read because of it.
+func TestAFindingNamesWhatIsMissing(t *testing.T) {
+	m := newMemory()
+	a := openAs(t, m, "alice", quiet)
+	s := meta(1)
+	s.IncomingBuffer = []sds.IncomingMessage{{Message: sds.Message{MessageID: "in", Content: []byte("parked")}}}
+	if err := a.Commit(t.Context(), channel, s, appends("one")); err != nil {
+		t.Fatal(err)
+	}
+	m.Edit(key, func(_ *store.Head, all map[uint64]store.Message) { delete(all, 0) })
+	c, err := a.Check(t.Context(), channel, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := false
+	for _, f := range c.Findings {
+		named = named || f.Item == "snapshot" && strings.Contains(f.Err.Error(), "message at offset 0") && errors.Is(f.Err, sds.ErrIncomplete)
+	}
+	if !named {
+		t.Errorf("%+v", c.Findings)
+	}
+}

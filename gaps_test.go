@@ -89,3 +89,42 @@ func TestAMissingManifestIsTold(t *testing.T) {
 		})
 	}
 }
+
+// TestAHeadFromABackupArchivesNothing: the manifests beside it are of later commits, and say that messages are
+// archived which this head needs.
+func TestAHeadFromABackupArchivesNothing(t *testing.T) {
+	m := newMemory()
+	a := openAs(t, m, "alice", quiet)
+	k := &kept{}
+	k.commit(t, a, meta(1), update([]string{"m0", "m1", "m2"}, nil))
+	backup := m.head(t)
+	items := map[uint64]store.Message{}
+	m.Edit(key, func(_ *store.Head, all map[uint64]store.Message) {
+		for o, s := range all {
+			items[o] = s
+		}
+	})
+	k.commit(t, a, meta(2), update([]string{"m3"}, []string{"m0", "m1"}))
+	if _, err := a.Archive(t.Context(), channel); err != nil {
+		t.Fatal(err)
+	}
+	m.Edit(key, func(h *store.Head, all map[uint64]store.Message) { // the items are copied back, and no more
+		*h = backup
+		for o, s := range items {
+			all[o] = s
+		}
+	})
+	b := openAs(t, m, "alice", quiet)
+	if _, err := b.LoadChannel(t.Context(), channel); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Commit(t.Context(), channel, meta(3), update(nil, []string{"m0"})); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Archive(t.Context(), channel); !errors.Is(err, sds.ErrCorrupt) || !strings.Contains(err.Error(), "manifest") {
+		t.Errorf("Archive: %v, want which manifest is of a later time", err)
+	}
+	if _, err := openAs(t, m, "alice", quiet).Sweep(t.Context(), channel, nil); !errors.Is(err, sds.ErrCorrupt) {
+		t.Errorf("Sweep: %v", err)
+	}
+}

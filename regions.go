@@ -77,9 +77,9 @@ func (ch *channel) renew(ctx context.Context, v view) (bool, error) {
 }
 
 // ahead returns an error when a manifest covers what the head still needs: it is of commits that
-// a takeover has lost, and archiving by it would delete that.
+// a takeover has lost, or that are later than a head from a backup. Archiving by it would delete that.
 func (w *archiver) ahead(ctx context.Context, head *store.Head, last *store.Segment) error {
-	if w.a.o.Region == "" || last.To <= head.Start {
+	if last.To <= head.Start {
 		return nil
 	}
 	now, err := w.a.log.Head(ctx, w.key)
@@ -89,7 +89,11 @@ func (w *archiver) ahead(ctx context.Context, head *store.Head, last *store.Segm
 	case !is(now, head.CommitID):
 		return errChanged
 	}
-	return w.fail("archive", manifestName(last.From), fmt.Errorf("%w: it covers what is needed yet", sds.ErrForked))
+	why := sds.ErrCorrupt
+	if w.a.o.Region != "" {
+		why = sds.ErrForked
+	}
+	return w.fail("archive", manifestName(last.From), fmt.Errorf("%w: it covers what is needed yet", why))
 }
 
 // misfit is an sds.ErrCorrupt about items that don't fit together, each of which may be sound.

@@ -68,7 +68,9 @@ func made(kind, address string, b *Block, v cty.Value) (cty.Value, error) {
 	return cty.ObjectVal(maps.Clone(attrs)), nil
 }
 
-// policyDocument writes a policy as the provider does, which makes it without asking AWS.
+// policyDocument writes a policy as the provider does, which makes it without asking AWS:
+// conditions of one test and variable are one with the values of all, and so are principals of
+// one type.
 func policyDocument(v cty.Value) (string, error) {
 	type statement struct {
 		Sid       string `json:",omitempty"`
@@ -93,7 +95,11 @@ func policyDocument(v cty.Value) (string, error) {
 			out.Effect = "Allow"
 		}
 		for _, p := range blocks(s, "principals") {
-			out.Principal = map[string][]string{str(p, "type"): strs(p, "identifiers")}
+			if out.Principal == nil {
+				out.Principal = map[string][]string{}
+			}
+			kind := str(p, "type")
+			out.Principal[kind] = append(out.Principal[kind], strs(p, "identifiers")...)
 		}
 		for _, c := range blocks(s, "condition") {
 			if out.Condition == nil {
@@ -103,7 +109,8 @@ func policyDocument(v cty.Value) (string, error) {
 			if out.Condition[test] == nil {
 				out.Condition[test] = map[string][]string{}
 			}
-			out.Condition[test][str(c, "variable")] = strs(c, "values")
+			variable := str(c, "variable")
+			out.Condition[test][variable] = append(out.Condition[test][variable], strs(c, "values")...)
 		}
 		for _, unknown := range []string{"not_actions", "not_resources", "not_principals"} {
 			if a := s.GetAttr(unknown); !a.IsNull() && a.LengthInt() > 0 {

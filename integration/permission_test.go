@@ -35,8 +35,9 @@ func (o onAWS) withClients(r *permission.Recorder) onAWS {
 	return o
 }
 
-// policies returns those that Terraform's module makes for the tables and bucket of b.
-func (o onAWS) policies(t *testing.T) map[permission.Role]*permission.Policy {
+// policies returns those that Terraform's module makes for the tables and bucket of b; of the
+// roles that are confined, for a namespace.
+func (o onAWS) policies(t *testing.T, namespace string) map[permission.Role]*permission.Policy {
 	t.Helper()
 	schema, err := hclcheck.AWS()
 	if err != nil {
@@ -46,16 +47,16 @@ func (o onAWS) policies(t *testing.T) map[permission.Role]*permission.Policy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	alice := cty.ObjectVal(map[string]cty.Value{"alice": cty.ObjectVal(map[string]cty.Value{"namespace": cty.StringVal("alice")})})
+	who := cty.ObjectVal(map[string]cty.Value{"x": cty.ObjectVal(map[string]cty.Value{"namespace": cty.StringVal(namespace)})})
 	e, err := m.Evaluate(schema, map[string]cty.Value{"name": cty.StringVal(o.names), "bucket": cty.StringVal(o.bucket),
-		"participants": alice, "readers": alice})
+		"participants": who, "readers": who})
 	if err != nil {
 		t.Fatal(err)
 	}
 	policies := map[permission.Role]*permission.Policy{}
 	for role, text := range map[permission.Role]cty.Value{
-		permission.Participant: e.Outputs["participant_policies"].GetAttr("alice"),
-		permission.Reader:      e.Outputs["reader_policies"].GetAttr("alice"),
+		permission.Participant: e.Outputs["participant_policies"].GetAttr("x"),
+		permission.Reader:      e.Outputs["reader_policies"].GetAttr("x"),
 		permission.Sweeper:     e.Outputs["sweeper_policy"],
 		permission.Operator:    e.Outputs["operator_policy"],
 	} {
@@ -76,7 +77,7 @@ func TestEachRoleNeedsItsPolicy(t *testing.T) {
 	} {
 		t.Run(string(role), func(t *testing.T) {
 			b := resources(t, nil)
-			policies := b.policies(t)
+			policies, others := b.policies(t, "alice"), b.policies(t, "alic")
 			var r permission.Recorder
 			work(t, b, b.withClients(&r))
 			accesses, err := r.Recorded()
@@ -86,6 +87,12 @@ func TestEachRoleNeedsItsPolicy(t *testing.T) {
 			for _, a := range accesses {
 				if ok, err := policies[role].Allows(account, a); !ok || err != nil {
 					t.Errorf("%+v is denied, %v", a, err)
+				}
+				if role != permission.Participant && role != permission.Reader {
+					continue
+				}
+				if ok, err := others[role].Allows(account, a); ok || err != nil {
+					t.Errorf("%+v is allowed to a %s of another namespace, %v", a, role, err)
 				}
 			}
 			names := permission.Names{State: b.names + "-state", Hints: b.names + "-hints", Bucket: b.bucket}

@@ -66,7 +66,7 @@ func terms(t *testing.T, all fs.FS) (found []string) {
 	return found
 }
 
-func finds(terms []string, line string) bool {
+func hasTerm(terms []string, line string) bool {
 	for _, term := range terms {
 		if strings.Contains(line, term) {
 			return true
@@ -85,14 +85,14 @@ func TestFencedWritersAreFoundInLogs(t *testing.T) {
 	var b bytes.Buffer
 	slog.New(slog.NewJSONHandler(&b, nil)).Error("failed", "err", err)
 	looked := terms(t, tree(t))
-	if !finds(looked, logged) || !finds(looked, b.String()) || finds(looked, "history archived") {
+	if !hasTerm(looked, logged) || !hasTerm(looked, b.String()) || hasTerm(looked, "history archived") {
 		t.Errorf("%q in %q and %q", looked, logged, b.String())
 	}
 	const file = "modules/sdsaws/alarms.tf"
-	if finds(terms(t, edited(t, file, "channel lost", "channel was lost")), logged) {
+	if hasTerm(terms(t, edited(t, file, "channel lost", "channel was lost")), logged) {
 		t.Error("another event isn't found")
 	}
-	if finds(terms(t, edited(t, file, "by another holder", "by somebody")), b.String()) {
+	if hasTerm(terms(t, edited(t, file, "by another holder", "by somebody")), b.String()) {
 		t.Error("another text isn't found")
 	}
 }

@@ -21,10 +21,10 @@ var (
 )
 
 // policies returns the policy of each role, of confined ones that for a namespace.
-func policies(t *testing.T, all fs.FS, namespace string, below bool) map[permission.Role]string {
+func policies(t *testing.T, all fs.FS, prefix, namespace string, below bool) map[permission.Role]string {
 	t.Helper()
 	who := object(values{"x": object(values{"namespace": text(namespace), "below": cty.BoolVal(below)})})
-	e := must(t, all, values{"bucket": text("sds"), "participants": who, "readers": who})
+	e := must(t, all, values{"bucket": text("sds"), "prefix": text(prefix), "participants": who, "readers": who})
 	return map[permission.Role]string{
 		permission.Participant: e.Outputs["participant_policies"].GetAttr("x").AsString(),
 		permission.Reader:      e.Outputs["reader_policies"].GetAttr("x").AsString(),
@@ -72,7 +72,7 @@ func grantsDiffer(role string, granted, needed []permission.Grant) (differences 
 // TestPoliciesGrantWhatRolesNeed and no more. TestEachRoleNeedsItsPolicy, in integration,
 // holds permission.Roles against the requests that are made.
 func TestPoliciesGrantWhatRolesNeed(t *testing.T) {
-	got := policies(t, tree(t), "alice", true)
+	got := policies(t, tree(t), "", "alice", true)
 	for _, d := range policiesDiffer(t, got, permission.Roles) {
 		t.Error(d)
 	}
@@ -96,13 +96,13 @@ func TestAPermissionThatDiffersIsFound(t *testing.T) {
 		"all of the bucket": {`resources = local.objects_of["participant ${each.key}"]`, `resources = ["*"]`, "* is none of"},
 	} {
 		t.Run("in Terraform, "+name, func(t *testing.T) {
-			found := policiesDiffer(t, policies(t, edited(t, file, c.before, c.after), "alice", false), permission.Roles)
+			found := policiesDiffer(t, policies(t, edited(t, file, c.before, c.after), "", "alice", false), permission.Roles)
 			if !strings.Contains(strings.Join(found, "\n"), c.want) {
 				t.Errorf("found %q, want %s", found, c.want)
 			}
 		})
 	}
-	got := policies(t, tree(t), "alice", false)
+	got := policies(t, tree(t), "", "alice", false)
 	for role, grants := range permission.Roles {
 		for i, g := range grants {
 			less := map[permission.Role][]permission.Grant{}
@@ -180,7 +180,7 @@ func TestTheDocumentedPolicyIsTheModules(t *testing.T) {
 	}
 	sample = strings.NewReplacer("REGION", account.Region, "ACCOUNT", account.ID, "sds-archive", names.Bucket).Replace(sample)
 	want := statements(t, sample)
-	got := statements(t, policies(t, tree(t), "alice", false)[permission.Participant])
+	got := statements(t, policies(t, tree(t), "", "alice", false)[permission.Participant])
 	if !slices.Equal(got, want) {
 		t.Errorf("the module's:\n%s\ndocs/security.md:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}

@@ -61,7 +61,8 @@ func made(kind, address string, b *Block, v cty.Value) (cty.Value, error) {
 				region = Region
 			}
 			service := strings.Split(strings.TrimPrefix(kind, "aws_"), "_")
-			attrs["arn"] = cty.StringVal(fmt.Sprintf("arn:aws:%s:%s:%s:%s/x", service[0], region, Account, service[len(service)-1]))
+			attrs["arn"] = cty.StringVal(fmt.Sprintf("arn:aws:%s:%s:%s:%s/%s", service[0], region, Account,
+				service[len(service)-1], address[strings.LastIndex(address, ".")+1:]))
 		}
 	}
 	attrs["id"] = cty.StringVal(id)

@@ -94,7 +94,12 @@ func must(t *testing.T, all fs.FS, inputs values) *hclcheck.Evaluated {
 
 type values map[string]cty.Value
 
-var text, number = cty.StringVal, cty.NumberIntVal
+var (
+	text, number = cty.StringVal, cty.NumberIntVal
+	yes, no      = cty.True, cty.False
+)
+
+func null() cty.Value { return cty.NullVal(cty.DynamicPseudoType) }
 
 func list(all ...string) cty.Value {
 	var v []cty.Value

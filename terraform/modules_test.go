@@ -82,14 +82,20 @@ func evaluate(t *testing.T, all fs.FS, dir string, inputs values) (*hclcheck.Eva
 	return m.Evaluate(schema(t), inputs)
 }
 
-// must evaluates modules/sdsaws.
-func must(t *testing.T, all fs.FS, inputs values) *hclcheck.Evaluated {
+// of evaluates a module.
+func of(t *testing.T, all fs.FS, dir string, inputs values) *hclcheck.Evaluated {
 	t.Helper()
-	e, err := evaluate(t, all, sdsawsModule, inputs)
+	e, err := evaluate(t, all, dir, inputs)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return e
+}
+
+// must evaluates modules/sdsaws.
+func must(t *testing.T, all fs.FS, inputs values) *hclcheck.Evaluated {
+	t.Helper()
+	return of(t, all, sdsawsModule, inputs)
 }
 
 type values map[string]cty.Value

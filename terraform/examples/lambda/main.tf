@@ -19,6 +19,7 @@ module "sweeper" {
   hints_table = module.sdsaws.hints_table
   bucket      = module.sdsaws.bucket
   prefix      = module.sdsaws.prefix
+  region      = module.sdsaws.region
 }
 
 resource "aws_cloudwatch_log_group" "participant" {
@@ -50,11 +51,13 @@ resource "aws_lambda_function" "participant" {
 
   environment {
     variables = {
-      SDSAWS_STATE_TABLE = module.sdsaws.state_table
-      SDSAWS_HINTS_TABLE = module.sdsaws.hints_table
-      SDSAWS_BUCKET      = module.sdsaws.bucket
-      SDSAWS_PREFIX      = module.sdsaws.prefix
-      SDSAWS_NAMESPACE   = var.namespace
+      SDSAWS_STATE_TABLE        = module.sdsaws.state_table
+      SDSAWS_HINTS_TABLE        = module.sdsaws.hints_table
+      SDSAWS_BUCKET             = module.sdsaws.bucket
+      SDSAWS_PREFIX             = module.sdsaws.prefix
+      SDSAWS_REGION             = module.sdsaws.region
+      SDSAWS_NAMESPACE          = var.namespace
+      SDSAWS_REJECTED_QUEUE_URL = aws_sqs_queue.dead.url
     }
   }
 
@@ -84,7 +87,8 @@ resource "aws_sqs_queue" "messages" {
   })
 }
 
-# What can't be read, or couldn't be stored for half an hour.
+# What can never be accepted, which the function sends here, and what couldn't be stored for
+# half an hour.
 resource "aws_sqs_queue" "dead" {
   name                      = "sds-messages-dead.fifo"
   fifo_queue                = true
@@ -107,6 +111,11 @@ data "aws_iam_policy_document" "queue" {
   statement {
     actions   = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
     resources = [aws_sqs_queue.messages.arn]
+  }
+
+  statement {
+    actions   = ["sqs:SendMessage"]
+    resources = [aws_sqs_queue.dead.arn]
   }
 }
 

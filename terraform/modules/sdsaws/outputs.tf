@@ -23,6 +23,11 @@ output "prefix" {
   value       = var.prefix
 }
 
+output "region" {
+  description = "The module's region where there are replicas, else empty: Options.Region there. In a replica it is that replica's region."
+  value       = length(var.replicas) > 0 ? local.home : ""
+}
+
 output "participant_policies" {
   description = "For each of participants the IAM policy, in JSON, of a process that opens adapters in its namespace."
   value       = { for name, p in data.aws_iam_policy_document.participant : name => p.json }

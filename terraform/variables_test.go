@@ -16,12 +16,13 @@ var bad = map[string]map[string][]cty.Value{
 		"name":                   {text("Sds"), text("sds-"), text("s"), text(strings.Repeat("s", 31))},
 		"bucket":                 {text("Bucket"), text("bucket."), text(strings.Repeat("b", 48))},
 		"prefix":                 {text("no-slash"), text("/"), text("a//"), text("a*/")},
-		"kms_key_arn":            {text("alias/x"), text("arn:aws:kms:eu-central-1:123456789012:alias/x")},
+		"kms_key_arn":            {text(strings.Replace(key, "central", "west", 1)), text("alias/x"), text("arn:aws:kms:eu-central-1:123456789012:alias/x")},
 		"recovery_days":          {number(0), number(36), cty.NumberFloatVal(1.5)},
-		"noncurrent_days":        {number(34), number(0)},
-		"abort_uploads_days":     {number(0)},
-		"tier_segments":          {object(values{"days": number(90), "storage_class": text("DEEP_ARCHIVE")}), object(values{"days": number(29), "storage_class": text("STANDARD_IA")})},
-		"replicas":               {object(values{"Frankfurt": object(values{})}), object(values{"eu-west-1": object(values{"kms_key_arn": text(key)})})},
+		"noncurrent_days":        {number(34), number(0), cty.NumberFloatVal(35.5)},
+		"abort_uploads_days":     {number(0), cty.NumberFloatVal(1.5)},
+		"sweepers":               {list("arn:aws:lambda:x")},
+		"tier_segments":          {tier(-5, "GLACIER_IR"), tier(90.5, "STANDARD_IA"), object(values{"days": number(90), "storage_class": text("DEEP_ARCHIVE")}), object(values{"days": number(29), "storage_class": text("STANDARD_IA")})},
+		"replicas":               {object(values{"eu-west-1": object(values{"kms_key_arn": text(key)})}), object(values{"eu-central-1": object(values{})}), object(values{"Frankfurt": object(values{})}), object(values{"eu-west-1": object(values{"kms_key_arn": text(key)})})},
 		"participants":           {tenants(""), tenants("*"), tenants("a?"), tenants("ä"), tenants(strings.Repeat("a", 101))},
 		"readers":                {tenants("tenant*")},
 		"alarm_topic_arns":       {list("topic")},
@@ -32,14 +33,17 @@ var bad = map[string]map[string][]cty.Value{
 		"name":                 {text("a b"), text(strings.Repeat("s", 55))},
 		"package":              {text("bootstrap")},
 		"architecture":         {text("arm")},
-		"memory_mb":            {number(128), number(20000)},
-		"timeout_seconds":      {number(30), number(901)},
-		"schedule":             {text("hourly"), text("rate(0 hours)")},
+		"memory_mb":            {number(128), number(20000), cty.NumberFloatVal(512.5)},
+		"timeout_seconds":      {number(30), number(901), cty.NumberFloatVal(60.5)},
+		"reserved_concurrency": {number(0), number(-2), cty.NumberFloatVal(1.5)},
+		"schedule":             {text("hourly"), text("rate(0 hours)"), text("rate(1 hours)"), text("rate(5 hour)"), text("cron(x)"), text("cron(0 3 * * ?)")},
 		"policy":               {text("arn:aws:iam::x"), text("{}")},
 		"state_table":          {text("arn:aws:dynamodb:x:y:table/z")},
 		"hints_table":          {text("")},
 		"bucket":               {text("arn:aws:s3:::x")},
-		"namespaces":           {list(""), list("*"), list(strings.Repeat("n", 3001))},
+		"prefix":               {text("no slash"), text("no-slash"), text("a//")},
+		"region":               {text("Frankfurt*"), text("eu-centrall-1"), text("eu-west-1")},
+		"namespaces":           {list(""), list("*"), list(strings.Repeat("n", 2999)), list(strings.Repeat("\"", 1500)), list(strings.Repeat("ä", 1500))},
 		"log_retention_days":   {number(31)},
 		"log_kms_key_arn":      {text("alias/x")},
 		"alarm_topic_arns":     {list("topic")},
@@ -56,9 +60,13 @@ var bad = map[string]map[string][]cty.Value{
 // gets them.
 var free = map[string][]string{
 	sdsawsModule:             {"deletion_protection", "athena", "tags"},
-	sweeperModule:            {"prefix", "region", "tags"},
+	sweeperModule:            {"tags"},
 	"examples/single-region": {"participants"},
 	"examples/multi-region":  {"tenant"},
+}
+
+func tier(days float64, class string) cty.Value {
+	return object(values{"days": cty.NumberFloatVal(days), "storage_class": text(class)})
 }
 
 func tenants(namespace string) cty.Value {

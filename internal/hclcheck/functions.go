@@ -14,7 +14,7 @@ import (
 
 // functions are those of Terraform that the modules use.
 var functions = map[string]function.Function{
-	"alltrue": allTrue, "can": tryfunc.CanFunc, "coalesce": stdlib.CoalesceFunc, "concat": stdlib.ConcatFunc,
+	"alltrue": allTrue, "base64encode": base64Encode, "can": tryfunc.CanFunc, "coalesce": stdlib.CoalesceFunc, "concat": stdlib.ConcatFunc,
 	"contains": stdlib.ContainsFunc, "endswith": endsWith, "filebase64sha256": fileHash,
 	"floor": stdlib.FloorFunc, "format": stdlib.FormatFunc, "join": stdlib.JoinFunc,
 	"jsondecode": stdlib.JSONDecodeFunc, "jsonencode": stdlib.JSONEncodeFunc, "keys": stdlib.KeysFunc,
@@ -47,6 +47,13 @@ var endsWith = function.New(&function.Spec{
 	Params: params(cty.String, cty.String), Type: function.StaticReturnType(cty.Bool),
 	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 		return cty.BoolVal(strings.HasSuffix(args[0].AsString(), args[1].AsString())), nil
+	},
+})
+
+var base64Encode = function.New(&function.Spec{
+	Params: params(cty.String), Type: function.StaticReturnType(cty.String),
+	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+		return cty.StringVal(base64.StdEncoding.EncodeToString([]byte(args[0].AsString()))), nil
 	},
 })
 

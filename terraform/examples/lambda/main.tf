@@ -90,10 +90,11 @@ resource "aws_sqs_queue" "messages" {
 # What can never be accepted, which the function sends here, and what couldn't be stored for
 # half an hour.
 resource "aws_sqs_queue" "dead" {
-  name                      = "sds-messages-dead.fifo"
-  fifo_queue                = true
-  sqs_managed_sse_enabled   = true
-  message_retention_seconds = 1209600
+  name                        = "sds-messages-dead.fifo"
+  fifo_queue                  = true
+  content_based_deduplication = true
+  sqs_managed_sse_enabled     = true
+  message_retention_seconds   = 1209600
 }
 
 resource "aws_lambda_event_source_mapping" "messages" {

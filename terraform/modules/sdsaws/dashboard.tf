@@ -11,14 +11,16 @@ locals {
       ["AWS/DynamoDB", "ConditionalCheckFailedRequests", "TableName", local.tables.state],
       ["sdsaws", "FencedWriters"],
     ]],
-    ["Archive lag", "Maximum", [["sdsaws", "ArchiveLagMessages", "Service", "sweeper"]]],
-    ["Unswept age", "Maximum", [["sdsaws", "UnsweptAgeSeconds", "Service", "sweeper"]]],
-    ["Sweeps", "Sum", [
-      ["sdsaws", "SweptChannels", "Service", "sweeper"],
-      ["sdsaws", "SweepFailures", "Service", "sweeper"],
-    ]],
-    ["Replication of tables, ms", "Average", [for region, _ in var.replicas :
-      ["AWS/DynamoDB", "ReplicationLatency", "TableName", local.tables.state, "ReceivingRegion", region]
+    ["Archive lag", "Maximum", [for f in var.sweepers : ["sdsaws", "ArchiveLagMessages", "Service", "sweeper", "Function", f]]],
+    ["Unswept age", "Maximum", [for f in var.sweepers : ["sdsaws", "UnsweptAgeSeconds", "Service", "sweeper", "Function", f]]],
+    ["Sweeps", "Sum", concat(
+      [for p in setproduct(["SweptChannels", "SweepFailures", "ElsewhereChannels"], var.sweepers) :
+        ["sdsaws", p[0], "Service", "sweeper", "Function", p[1]]
+      ],
+      [for f in var.sweepers : ["AWS/Lambda", "Errors", "FunctionName", f]],
+    )],
+    ["Replication of tables, ms", "Average", [for p in setproduct(values(local.tables), keys(var.replicas)) :
+      ["AWS/DynamoDB", "ReplicationLatency", "TableName", p[0], "ReceivingRegion", p[1]]
     ]],
     ["Objects to replicate", "Maximum", [for region, _ in var.replicas :
       ["AWS/S3", "OperationsPendingReplication", "SourceBucket", local.bucket, "DestinationBucket", local.buckets[region], "RuleId", "to-${region}"]

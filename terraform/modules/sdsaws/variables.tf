@@ -42,6 +42,10 @@ variable "kms_key_arn" {
     condition     = var.kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/", var.kms_key_arn))
     error_message = "kms_key_arn is the ARN of a key, not of an alias."
   }
+  validation {
+    condition     = var.kms_key_arn == null || try(split(":", var.kms_key_arn)[3] == local.home, false)
+    error_message = "kms_key_arn is a key of the module's region."
+  }
 }
 
 variable "recovery_days" {
@@ -89,6 +93,10 @@ variable "tier_segments" {
     error_message = "storage_class is STANDARD_IA, INTELLIGENT_TIERING or GLACIER_IR: readers can't wait for a restore, and ONEZONE_IA keeps one copy."
   }
   validation {
+    condition     = var.tier_segments == null || try(var.tier_segments.days >= 0 && floor(var.tier_segments.days) == var.tier_segments.days, false)
+    error_message = "days of tier_segments is a whole number from 0."
+  }
+  validation {
     condition     = var.tier_segments == null || try(var.tier_segments.storage_class != "STANDARD_IA" || var.tier_segments.days >= 30, false)
     error_message = "S3 lets objects into STANDARD_IA after 30 days at the earliest."
   }
@@ -107,6 +115,14 @@ variable "replicas" {
   validation {
     condition     = alltrue([for _, r in var.replicas : (r.kms_key_arn == null) == (var.kms_key_arn == null)])
     error_message = "Either kms_key_arn and each replica have a KMS key, or none has."
+  }
+  validation {
+    condition     = alltrue([for region, r in var.replicas : r.kms_key_arn == null || try(split(":", r.kms_key_arn)[3] == region, false)])
+    error_message = "The KMS key of a replica is one of its region."
+  }
+  validation {
+    condition     = !contains(keys(var.replicas), local.home)
+    error_message = "replicas has other regions than the module's own."
   }
 }
 
@@ -164,6 +180,16 @@ variable "alarm_thresholds" {
   validation {
     condition     = alltrue([for _, n in var.alarm_thresholds : n > 0])
     error_message = "alarm_thresholds are above 0."
+  }
+}
+
+variable "sweepers" {
+  description = "Names of the functions that sweep, for the dashboard: name of modules/sweeper. Empty: none are shown."
+  type        = list(string)
+  default     = ["sds-sweeper"]
+  validation {
+    condition     = alltrue([for f in var.sweepers : can(regex("^[A-Za-z0-9_-]{1,64}$", f))])
+    error_message = "sweepers has names of functions, not ARNs."
   }
 }
 

@@ -1,21 +1,22 @@
 # Metrics of cmd/sweeper, which writes them into its log in CloudWatch's embedded metric
 # format, and of Lambda.
 locals {
+  of_function = { Service = "sweeper", Function = var.name }
   alarms = {
     archive-lag = {
       description = "Evicted messages of a channel wait in its log: archiving is behind or fails."
-      namespace   = "sdsaws", metric = "ArchiveLagMessages", dimensions = { Service = "sweeper" }
+      namespace   = "sdsaws", metric = "ArchiveLagMessages", dimensions = local.of_function
       statistic   = "Maximum", threshold = var.alarm_thresholds.archive_lag_messages, missing = "notBreaching"
     }
     # No sweep at all is no metric.
     unswept-age = {
       description = "A channel was not swept for long, or nothing sweeps."
-      namespace   = "sdsaws", metric = "UnsweptAgeSeconds", dimensions = { Service = "sweeper" }
+      namespace   = "sdsaws", metric = "UnsweptAgeSeconds", dimensions = local.of_function
       statistic   = "Maximum", threshold = var.alarm_thresholds.unswept_seconds, missing = "breaching"
     }
     failures = {
       description = "Sweeps of channels fail: the log says which, and why."
-      namespace   = "sdsaws", metric = "SweepFailures", dimensions = { Service = "sweeper" }
+      namespace   = "sdsaws", metric = "SweepFailures", dimensions = local.of_function
       statistic   = "Sum", threshold = var.alarm_thresholds.failures, missing = "notBreaching"
     }
     errors = {

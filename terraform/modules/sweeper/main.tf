@@ -1,3 +1,5 @@
+data "aws_region" "current" {}
+
 resource "aws_cloudwatch_log_group" "sweeper" {
   #checkov:skip=CKV_AWS_158:a KMS key of one's own is an option (log_kms_key_arn)
   #checkov:skip=CKV_AWS_338:the log holds namespaces and channel ids: a month is enough to look into a failure
@@ -25,8 +27,7 @@ resource "aws_lambda_function" "sweeper" {
   timeout          = var.timeout_seconds
   tags             = var.tags
 
-  # Sweeps at the same time do no harm, and cost twice.
-  reserved_concurrent_executions = 1
+  reserved_concurrent_executions = var.reserved_concurrency
 
   environment {
     variables = {

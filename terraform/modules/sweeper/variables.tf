@@ -47,13 +47,23 @@ variable "timeout_seconds" {
   }
 }
 
+variable "reserved_concurrency" {
+  description = "How many sweeps run at the same time at most. More do no harm, and cost twice. -1 reserves nothing: of an account's concurrency AWS lets 100 be reserved by no one, and a new account may have no more."
+  type        = number
+  default     = 1
+  validation {
+    condition     = (var.reserved_concurrency == -1 || var.reserved_concurrency >= 1) && floor(var.reserved_concurrency) == var.reserved_concurrency
+    error_message = "reserved_concurrency is 1 or more, or -1."
+  }
+}
+
 variable "schedule" {
   description = "When to sweep, as EventBridge writes it: rate(1 hour), or cron(...)."
   type        = string
   default     = "rate(1 hour)"
   validation {
-    condition     = can(regex("^(rate\\([1-9][0-9]* (minutes?|hours?|days?)\\)|cron\\([^()]+\\))$", var.schedule))
-    error_message = "schedule is as rate(1 hour) or cron(0 3 * * ? *)."
+    condition     = can(regex("^(rate\\((1 (minute|hour|day)|([2-9]|[1-9][0-9]+) (minutes|hours|days))\\)|cron\\([^() ]+( [^() ]+){5}\\))$", var.schedule))
+    error_message = "schedule is as rate(1 hour), rate(2 hours) or cron(0 3 * * ? *), which has six fields."
   }
 }
 
@@ -97,16 +107,24 @@ variable "prefix" {
   description = "What all names in the bucket begin with: prefix of modules/sdsaws."
   type        = string
   default     = ""
+  validation {
+    condition     = var.prefix == "" || can(regex("^[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*/$", var.prefix))
+    error_message = "prefix is empty or ends with '/', as that of modules/sdsaws."
+  }
 }
 
 variable "region" {
-  description = "Region of the replicas to sweep, as in sdsaws.Options.Region, where there are several. Empty: there is one."
+  description = "The function's region where the tables have replicas, as in sdsaws.Options.Region: region of modules/sdsaws, and in a replica that replica's. Empty: there are none. Channels whose home is another region are left to its sweeper."
   type        = string
   default     = ""
+  validation {
+    condition     = contains(["", data.aws_region.current.region], var.region)
+    error_message = "region is empty, or the region that the function is made in: with another each channel would be left to other sweepers."
+  }
 }
 
 variable "namespaces" {
-  description = "Namespaces to sweep, in turn. Empty: all that have channels."
+  description = "Namespaces to sweep, in turn. Empty: all that have channels. The policy stays as it is: sweeper_policy is for all namespaces."
   type        = list(string)
   default     = []
   validation {
@@ -114,8 +132,8 @@ variable "namespaces" {
     error_message = "None of namespaces is empty, or has '*' or '?'."
   }
   validation {
-    condition     = length(join(",", var.namespaces)) <= 3000
-    error_message = "namespaces has 3000 characters at most: a function's variables have 4 KB. Make several sweepers."
+    condition     = length(base64encode(join(",", [for n in var.namespaces : jsonencode(n)]))) <= 4000
+    error_message = "namespaces has 3000 bytes at most, with quotes and commas: a function's variables have 4 KB. Make several sweepers."
   }
 }
 

@@ -2,20 +2,16 @@ package terraform_test
 
 import (
 	"fmt"
-	"io/fs"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"github.com/parquet-go/parquet-go"
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/sdsaws/sdsaws/dynamo"
 	"github.com/sdsaws/sdsaws/internal/hclcheck"
-	"github.com/sdsaws/sdsaws/internal/segment"
 )
 
 // table is what has to be the same of a table.
@@ -150,60 +146,5 @@ func TestATableThatDiffersIsFound(t *testing.T) {
 				t.Error("not found")
 			}
 		})
-	}
-}
-
-// athena returns the type of a Parquet column as Athena calls it.
-func athena(f parquet.Field) string {
-	if f.Type() != nil && f.Leaf() {
-		if strings.HasPrefix(f.Type().String(), "TIMESTAMP") {
-			return "timestamp"
-		}
-		return map[parquet.Kind]string{parquet.Int64: "bigint", parquet.ByteArray: "binary"}[f.Type().Kind()]
-	}
-	element := f.Fields()[0].Fields()[0] // a list
-	var fields []string
-	for _, inner := range element.Fields() {
-		fields = append(fields, inner.Name()+":"+athena(inner))
-	}
-	return "array<struct<" + strings.Join(fields, ",") + ">>"
-}
-
-func segmentColumns() (all []string) {
-	for _, f := range segment.Schema().Fields() {
-		all = append(all, f.Name()+" "+athena(f))
-	}
-	return all
-}
-
-func glueColumns(t *testing.T, all fs.FS, table string) (columns []string) {
-	t.Helper()
-	v := must(t, all, nil).Resources["aws_glue_catalog_table.archive"].GetAttr(table)
-	for _, c := range blocks(blocks(v, "storage_descriptor")[0], "columns") {
-		columns = append(columns, str(c, "name")+" "+str(c, "type"))
-	}
-	return columns
-}
-
-// TestAthenaSeesTheColumnsOfSegments: each column by its name, in order, as the type that
-// Athena reads it as. What partitions a table has none of these names.
-func TestAthenaSeesTheColumnsOfSegments(t *testing.T) {
-	want := segmentColumns()
-	for _, table := range []string{"archive", "archive_by_channel"} {
-		if got := glueColumns(t, tree(t), table); !slices.Equal(got, want) {
-			t.Errorf("%s has %q, segments have %q", table, got, want)
-		}
-	}
-	t.Logf("terraform-test: %d columns of 2 tables are those of segments", len(want))
-	for name, edit := range map[string][2]string{
-		"a name":  {`["sender_id", "binary"]`, `["sender", "binary"]`},
-		"a type":  {`["lamport", "bigint"]`, `["lamport", "int"]`},
-		"a field": {"sender_id:binary>>", "sender_id:string>>"},
-		"one less": {`    ["raw", "binary"],
-`, ""},
-	} {
-		if slices.Equal(glueColumns(t, edited(t, "modules/sdsaws/glue.tf", edit[0], edit[1]), "archive"), want) {
-			t.Errorf("%s differs, and isn't found", name)
-		}
 	}
 }

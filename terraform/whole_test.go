@@ -146,4 +146,5 @@ func finds(t *testing.T, check func(t *testing.T, all fs.FS) []string, edits map
 			t.Errorf("%s isn't found", name)
 		}
 	}
+	t.Logf("terraform-test: %s: %d edits are found", t.Name(), len(edits))
 }

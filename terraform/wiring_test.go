@@ -105,7 +105,7 @@ func exampleDiffers(t *testing.T, all fs.FS) []string {
 	return nonempty(found)
 }
 
-func outputs(all values) any {
+func outputs(all values) map[string]any {
 	plainly := map[string]any{}
 	for name, v := range all {
 		plainly[name] = plain(v)

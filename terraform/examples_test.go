@@ -40,12 +40,12 @@ func examplesDiffer(t *testing.T, all fs.FS) []string {
 func TestExamplesMakeWhatTheySay(t *testing.T) {
 	const single, multi = "examples/single-region/main.tf", "examples/multi-region/main.tf"
 	finds(t, examplesDiffer, map[string]edit{
-		"nobody is told":     {single, "alarm_topic_arns = aws_sns_topic.alarms[*].arn", "alarm_topic_arns = []"},
-		"another's policy":   {single, "policy = each.value", "policy = module.sdsaws.operator_policy"},
-		"not by mail":        {single, `protocol  = "email"`, `protocol = "https"`},
-		"an operator's":      {multi, `module.sdsaws.participant_policies["tenant"]`, "module.sdsaws.operator_policy"},
-		"keys go in a week":  {multi, "deletion_window_in_days = 30", "deletion_window_in_days = 7"},
-		"keys never change":  {multi, "enable_key_rotation     = true", "enable_key_rotation = false"},
-		"swapped names":      {"examples/multi-region/outputs.tf", "State  = module.sdsaws.state_table", "State = module.sdsaws.hints_table"},
+		"nobody is told":    {single, "alarm_topic_arns = aws_sns_topic.alarms[*].arn", "alarm_topic_arns = []"},
+		"another's policy":  {single, "policy = each.value", "policy = module.sdsaws.operator_policy"},
+		"not by mail":       {single, `protocol  = "email"`, `protocol = "https"`},
+		"an operator's":     {multi, `module.sdsaws.participant_policies["tenant"]`, "module.sdsaws.operator_policy"},
+		"keys go in a week": {multi, "deletion_window_in_days = 30", "deletion_window_in_days = 7"},
+		"keys never change": {multi, "enable_key_rotation     = true", "enable_key_rotation = false"},
+		"swapped names":     {"examples/multi-region/outputs.tf", "State  = module.sdsaws.state_table", "State = module.sdsaws.hints_table"},
 	})
 }

@@ -45,7 +45,7 @@ var bad = map[string]map[string][]cty.Value{
 		"region":               {text("Frankfurt*"), text("eu-centrall-1"), text("eu-west-1")},
 		"namespaces":           {list(""), list("*"), list(strings.Repeat("n", 2999)), list(strings.Repeat("\"", 1500)), list(strings.Repeat("ä", 1500))},
 		"log_retention_days":   {number(31)},
-		"log_kms_key_arn":      {text("alias/x")},
+		"log_kms_key_arn":      {text("alias/x"), text(strings.Replace(key, "central", "west", 1))},
 		"alarm_topic_arns":     {list("topic")},
 		"alarm_thresholds":     {object(values{"failures": number(-1)})},
 		"alarm_period_seconds": {number(61), number(172800)},

@@ -155,6 +155,10 @@ variable "log_kms_key_arn" {
     condition     = var.log_kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/", var.log_kms_key_arn))
     error_message = "log_kms_key_arn is the ARN of a key, not of an alias."
   }
+  validation {
+    condition     = var.log_kms_key_arn == null || try(split(":", var.log_kms_key_arn)[3] == data.aws_region.current.region, false)
+    error_message = "log_kms_key_arn is a key of the function's region."
+  }
 }
 
 variable "alarm_topic_arns" {

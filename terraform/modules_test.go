@@ -100,10 +100,7 @@ func must(t *testing.T, all fs.FS, inputs values) *hclcheck.Evaluated {
 
 type values map[string]cty.Value
 
-var (
-	text, number = cty.StringVal, cty.NumberIntVal
-	yes, no      = cty.True, cty.False
-)
+var text, number, no = cty.StringVal, cty.NumberIntVal, cty.False
 
 func null() cty.Value { return cty.NullVal(cty.DynamicPseudoType) }
 

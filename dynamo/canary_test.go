@@ -137,11 +137,12 @@ func TestNoErrorShowsAnItem(t *testing.T) {
 				note(err)
 			}
 		}
-		rounds := NewRounds(log.client, "t", nil)
+		rounds := NewRounds(log.client, "t", "r", nil)
 		_, err = rounds.Load(ctx)
 		note(err)
 		_, err = rounds.Save(ctx, Round{Namespace: "ns", After: "channel"})
 		note(err)
+		note(rounds.Remove(ctx, Round{Namespace: "ns", After: "channel"}))
 		note(h.SetHints(ctx, "ns", hints, 0))
 		_, err = h.Hints(ctx, "ns", id)
 		note(err)

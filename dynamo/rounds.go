@@ -31,17 +31,20 @@ type Round struct {
 	version store.CommitID // of what is stored; zero: nothing is
 }
 
-// Rounds keeps the rounds of all namespaces in the state table, in a partition of their own. So
-// a sweeper that ends goes on in the next process.
+// Rounds keeps the rounds of a region's sweepers, of all namespaces, in the state table, in a
+// partition of their own. So a sweeper that ends goes on in the next process.
 type Rounds struct {
 	client LogClient
 	table  string
+	prefix string // of the sort keys of a region
 	meter  meter
 }
 
-// NewRounds returns the Rounds of a state table. It makes no request.
-func NewRounds(client LogClient, table string, o *Options) *Rounds {
-	return &Rounds{client: client, table: table, meter: newMeter(table, o)}
+// NewRounds returns the Rounds of a state table and the region in which the sweepers run. Those of
+// another region, where the table has a replica, have rounds of their own: each passes by the
+// channels that are the other's. It makes no request.
+func NewRounds(client LogClient, table, region string, o *Options) *Rounds {
+	return &Rounds{client: client, table: table, prefix: roundPrefix + escape(region) + "#", meter: newMeter(table, o)}
 }
 
 const (
@@ -49,21 +52,21 @@ const (
 	// holds no ':'.
 	RoundsKey = ":rounds"
 
-	roundPrefix = "r#" // and the escaped namespace
+	roundPrefix = "r#" // and the region, a '#' and the namespace, both escaped
 	attrAfter   = "a"
 	attrBegan   = "g"
 	attrSince   = "f"
 	attrTurn    = "u"
 )
 
-// Load returns the rounds that are stored, strongly consistent, by namespace.
+// Load returns the region's rounds, strongly consistent, by namespace.
 func (r *Rounds) Load(ctx context.Context) (map[string]Round, error) {
 	all := map[string]Round{}
 	input := &dynamodb.QueryInput{
 		TableName:                 &r.table,
 		ConsistentRead:            aws.Bool(true),
-		KeyConditionExpression:    aws.String("pk = :p"),
-		ExpressionAttributeValues: item{":p": str(RoundsKey)},
+		KeyConditionExpression:    aws.String("pk = :p AND begins_with(sk, :r)"),
+		ExpressionAttributeValues: item{":p": str(RoundsKey), ":r": str(r.prefix)},
 	}
 	for {
 		out, err := r.client.Query(ctx, input, r.meter.each("Query", Sweeps, 0))
@@ -72,7 +75,7 @@ func (r *Rounds) Load(ctx context.Context) (map[string]Round, error) {
 		}
 		r.meter.read("Query", Sweeps, sizes(out.Items))
 		for _, it := range out.Items {
-			round, err := parseRound(it)
+			round, err := r.parse(it)
 			if err != nil {
 				return nil, err
 			}
@@ -92,7 +95,7 @@ func (r *Rounds) Save(ctx context.Context, round Round) (Round, error) {
 	_, _ = rand.Read(round.version[:]) // never fails
 	put := &dynamodb.PutItemInput{
 		TableName:                           &r.table,
-		Item:                                roundItem(&round),
+		Item:                                r.item(&round),
 		ConditionExpression:                 aws.String("attribute_not_exists(pk)"),
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}
@@ -109,23 +112,47 @@ func (r *Rounds) Save(ctx context.Context, round Round) (Round, error) {
 		return Round{}, fmt.Errorf("dynamo: save round: %w", err)
 	}
 	// Perhaps by an attempt of this call whose reply was lost.
-	if there, err := parseRound(refused.Item); err == nil && there.version == round.version {
+	if there, err := r.parse(refused.Item); err == nil && there.version == round.version {
 		return round, nil
 	}
 	return Round{}, fmt.Errorf("dynamo: save round: %w", store.ErrConflict)
 }
 
-func roundItem(r *Round) item {
-	return item{
-		attrPK: str(RoundsKey), attrSK: str(roundPrefix + escape(r.Namespace)),
-		attrCommit: binary(r.version[:]), attrAfter: str(r.After),
-		attrBegan: number(r.Began.UnixMilli()), attrSince: number(r.Since.UnixMilli()), attrTurn: number(r.Turn.UnixMilli()),
+// Remove removes a round that Load or Save has returned. When another sweeper has saved it since,
+// nothing is removed and the error is store.ErrConflict.
+func (r *Rounds) Remove(ctx context.Context, round Round) error {
+	_, err := r.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+		TableName:                 &r.table,
+		Key:                       r.key(&round),
+		ConditionExpression:       aws.String("attribute_not_exists(pk) OR c = :c"),
+		ExpressionAttributeValues: item{":c": binary(round.version[:])},
+	}, r.meter.each("DeleteItem", Sweeps, writeUnits(size(r.item(&round)))))
+	var refused *types.ConditionalCheckFailedException
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refused):
+		return fmt.Errorf("dynamo: remove round: %w", store.ErrConflict)
+	default:
+		return fmt.Errorf("dynamo: remove round: %w", err)
 	}
 }
 
-func parseRound(it item) (Round, error) {
+func (r *Rounds) key(round *Round) item {
+	return item{attrPK: str(RoundsKey), attrSK: str(r.prefix + escape(round.Namespace))}
+}
+
+func (r *Rounds) item(round *Round) item {
+	it := r.key(round)
+	it[attrCommit], it[attrAfter] = binary(round.version[:]), str(round.After)
+	it[attrBegan], it[attrSince] = number(round.Began.UnixMilli()), number(round.Since.UnixMilli())
+	it[attrTurn] = number(round.Turn.UnixMilli())
+	return it
+}
+
+func (r *Rounds) parse(it item) (Round, error) {
 	in := reader{item: it}
-	name, ok := strings.CutPrefix(in.str(attrSK), roundPrefix)
+	name, ok := strings.CutPrefix(in.str(attrSK), r.prefix)
 	if !ok {
 		in.fail(attrSK)
 	}
@@ -133,15 +160,15 @@ func parseRound(it item) (Round, error) {
 	if err != nil {
 		in.fail(attrSK)
 	}
-	r := Round{Namespace: namespace, After: in.str(attrAfter), Began: in.time(attrBegan),
+	round := Round{Namespace: namespace, After: in.str(attrAfter), Began: in.time(attrBegan),
 		Since: in.time(attrSince), Turn: in.time(attrTurn)}
-	if n := copy(r.version[:], in.binary(attrCommit)); n != len(r.version) {
+	if n := copy(round.version[:], in.binary(attrCommit)); n != len(round.version) {
 		in.fail(attrCommit)
 	}
 	if in.err != nil {
 		return Round{}, fmt.Errorf("round: %w", in.err)
 	}
-	return r, nil
+	return round, nil
 }
 
 func (r *reader) time(name string) time.Time { return time.UnixMilli(r.int(name)) }

@@ -94,13 +94,18 @@ func (o *oneItem) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusOK
 	switch prev := in.ExpressionAttributeValues[":c"]; {
 	case in.KeyConditionExpression != "":
-		answer["Items"] = []any{o.item}
+		if strings.HasPrefix(o.item["sk"]["S"], in.ExpressionAttributeValues[":r"]["S"]) {
+			answer["Items"] = []any{o.item}
+		}
+	case in.Item == nil && (o.item == nil || prev["B"] == o.item["c"]["B"]):
+		o.item = nil
+		o.lose()
+	case in.Item == nil:
+		status = http.StatusBadRequest
+		answer["__type"] = "ConditionalCheckFailedException"
 	case o.item == nil && prev == nil, o.item != nil && prev["B"] == o.item["c"]["B"]:
 		o.item = in.Item
-		if o.loses > 0 {
-			o.loses--
-			panic(http.ErrAbortHandler)
-		}
+		o.lose()
 	default:
 		status = http.StatusBadRequest
 		answer["__type"], answer["Item"] = "ConditionalCheckFailedException", o.item
@@ -113,11 +118,20 @@ func (o *oneItem) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(b)
 }
 
-func (o *oneItem) rounds() *Rounds {
+func (o *oneItem) lose() {
+	if o.loses > 0 {
+		o.loses--
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (o *oneItem) rounds() *Rounds { return o.roundsOf("eu-1") }
+
+func (o *oneItem) roundsOf(region string) *Rounds {
 	server := httptest.NewServer(o)
 	o.t.Cleanup(server.Close)
 	return NewRounds(dynamodb.New(dynamodb.Options{Region: "us-east-1", BaseEndpoint: &server.URL,
-		Credentials: credentials.NewStaticCredentialsProvider("id", "secret", ""), RetryMaxAttempts: 2}), "state", nil)
+		Credentials: credentials.NewStaticCredentialsProvider("id", "secret", ""), RetryMaxAttempts: 2}), "state", region, nil)
 }
 
 // TestOfTwoSweepersOneSavesARound, and the other learns of it.
@@ -158,5 +172,43 @@ func TestALostReplyIsNoConflict(t *testing.T) {
 	}
 	if now, err := rounds.Load(t.Context()); err != nil || now["ns"].version != saved.version {
 		t.Errorf("%+v, %v; want %+v", now, err, saved)
+	}
+}
+
+// TestARegionHasItsOwnRounds: those of another are neither loaded nor in the way, whatever the
+// regions and namespaces are called.
+func TestARegionHasItsOwnRounds(t *testing.T) {
+	table := &oneItem{t: t}
+	if _, err := table.rounds().Save(t.Context(), Round{Namespace: "1#ns"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range []string{"eu", "eu-", "eu-11", "eu-1#1", "us-1", ""} {
+		if all, err := table.roundsOf(other).Load(t.Context()); err != nil || len(all) > 0 {
+			t.Errorf("%q has %+v, %v", other, all, err)
+		}
+	}
+	if got := table.item["sk"]["S"]; got != "r#eu-1#1%23ns" {
+		t.Errorf("sort key %q", got)
+	}
+}
+
+// TestARoundIsRemoved, unless another sweeper has saved it since; a lost reply is no error.
+func TestARoundIsRemoved(t *testing.T) {
+	table := &oneItem{t: t}
+	rounds := table.rounds()
+	old, err := rounds.Save(t.Context(), Round{Namespace: "ns"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved, err := rounds.Save(t.Context(), old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rounds.Remove(t.Context(), old); !errors.Is(err, store.ErrConflict) || table.item == nil {
+		t.Errorf("an old one: %v", err)
+	}
+	table.loses = 1
+	if err := rounds.Remove(t.Context(), saved); err != nil || table.item != nil {
+		t.Errorf("%v, and there is %v", err, table.item)
 	}
 }

@@ -13,6 +13,7 @@ import (
 type environment struct {
 	state, hints, bucket string
 	prefix               string   // optional
+	here                 string   // the region in which the function runs
 	region               string   // sdsaws.Options.Region, optional
 	namespaces           []string // none: all that there are
 	workers              int
@@ -21,13 +22,13 @@ type environment struct {
 func readEnvironment(getenv func(string) string) (environment, error) {
 	e := environment{
 		state: getenv("SDSAWS_STATE_TABLE"), hints: getenv("SDSAWS_HINTS_TABLE"), bucket: getenv("SDSAWS_BUCKET"),
-		prefix: getenv("SDSAWS_PREFIX"), region: getenv("SDSAWS_REGION"),
+		prefix: getenv("SDSAWS_PREFIX"), here: getenv("AWS_REGION"), region: getenv("SDSAWS_REGION"),
 		workers: workers(getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")),
 	}
 	var errs []error
 	for _, v := range []struct{ name, value string }{
 		{"SDSAWS_STATE_TABLE", e.state}, {"SDSAWS_HINTS_TABLE", e.hints}, {"SDSAWS_BUCKET", e.bucket},
-		{"AWS_REGION", getenv("AWS_REGION")},
+		{"AWS_REGION", e.here},
 	} {
 		if v.value == "" {
 			errs = append(errs, fmt.Errorf("%s is not set", v.name))

@@ -50,7 +50,7 @@ func newSweeper(ctx context.Context, getenv func(string) string) (*sweeper, erro
 	return &sweeper{
 		namespaces: e.namespaces,
 		listing:    log,
-		rounds:     dynamo.NewRounds(client, e.state, nil),
+		rounds:     dynamo.NewRounds(client, e.state, e.here, nil),
 		open: func(namespace string) (channelSweeper, error) {
 			return sdsaws.New(backend, &sdsaws.Options{Namespace: namespace, Region: e.region, Writer: "sweeper"})
 		},

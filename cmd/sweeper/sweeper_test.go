@@ -37,6 +37,7 @@ type world struct {
 	takes    func(namespace, channel string) time.Duration // of a sweep; nil: no time
 	fails    map[string]error                              // of a namespace's list, or of a channel's sweep
 	lag      uint64
+	homes    map[string]string // of a channel; "": any
 	table    table
 }
 
@@ -75,12 +76,15 @@ func (w *world) ChannelsAfter(ctx context.Context, namespace, place string) iter
 }
 
 type adapter struct {
-	w         *world
-	namespace string
+	w                 *world
+	region, namespace string
 }
 
 func (a adapter) Sweep(ctx context.Context, channel string, o *sdsaws.SweepOptions) (sdsaws.Swept, error) {
 	name := a.namespace + "/" + channel
+	if home := a.w.homes[name]; home != "" && home != a.region {
+		return sdsaws.Swept{}, &sds.ChannelError{Op: "sweep", Channel: channel, Err: sds.ErrElsewhere}
+	}
 	if a.w.takes != nil {
 		select {
 		case <-time.After(a.w.takes(a.namespace, channel)):
@@ -109,10 +113,16 @@ type table struct {
 	fails error
 }
 
-func (t *table) Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+func (t *table) Query(_ context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return &dynamodb.QueryOutput{Items: slices.Collect(maps.Values(t.items))}, t.fails
+	out := &dynamodb.QueryOutput{}
+	for sk, it := range t.items {
+		if strings.HasPrefix(sk, in.ExpressionAttributeValues[":r"].(*types.AttributeValueMemberS).Value) {
+			out.Items = append(out.Items, it)
+		}
+	}
+	return out, t.fails
 }
 
 func (t *table) PutItem(_ context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
@@ -139,7 +149,7 @@ func (t *table) PutItem(_ context.Context, in *dynamodb.PutItemInput, _ ...func(
 
 func (w *world) rounds(t *testing.T) map[string]dynamo.Round {
 	t.Helper()
-	all, err := dynamo.NewRounds(&w.table, "state", nil).Load(context.Background())
+	all, err := dynamo.NewRounds(&w.table, "state", here, nil).Load(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,12 +159,14 @@ func (w *world) rounds(t *testing.T) map[string]dynamo.Round {
 // output is what a sweeper has written.
 type output struct{ log, metrics bytes.Buffer }
 
-func (w *world) sweeper(workers int) (*sweeper, *output) {
+func (w *world) sweeper(workers int) (*sweeper, *output) { return w.sweeperIn(here, workers) }
+
+func (w *world) sweeperIn(region string, workers int) (*sweeper, *output) {
 	out := &output{}
 	return &sweeper{
 		listing: w,
-		rounds:  dynamo.NewRounds(&w.table, "state", nil),
-		open:    func(namespace string) (channelSweeper, error) { return adapter{w, namespace}, nil },
+		rounds:  dynamo.NewRounds(&w.table, "state", region, nil),
+		open:    func(namespace string) (channelSweeper, error) { return adapter{w, region, namespace}, nil },
 		workers: workers,
 		log:     slog.New(slog.NewJSONHandler(&out.log, nil)),
 		metrics: &out.metrics,
@@ -162,10 +174,17 @@ func (w *world) sweeper(workers int) (*sweeper, *output) {
 	}, out
 }
 
+const here = "eu-central-1"
+
 // invoke is one invocation of so long.
 func (w *world) invoke(t *testing.T, timeout time.Duration) (report, *output, error) {
 	t.Helper()
-	s, out := w.sweeper(1)
+	return w.invokeIn(t, here, timeout)
+}
+
+func (w *world) invokeIn(t *testing.T, region string, timeout time.Duration) (report, *output, error) {
+	t.Helper()
+	s, out := w.sweeperIn(region, 1)
 	ctx, stop := context.WithTimeout(t.Context(), timeout)
 	defer stop()
 	r, err := s.handle(ctx)
@@ -365,6 +384,29 @@ func TestItSaysHowOldTheOldestIs(t *testing.T) {
 		}
 		if got := age(); got != 95 {
 			t.Errorf("at its end: %d s", got)
+		}
+	})
+}
+
+// TestSweepersOfTwoRegionsSweepAll: each has its own place in a table that both have, so that
+// neither passes by, in the other's name, what only the other sweeps.
+func TestSweepersOfTwoRegionsSweepAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(map[string]int{"alice": 20})
+		w.takes, w.homes = constant(5*time.Second), map[string]string{}
+		regions := []string{here, "us-east-1"}
+		for i, c := range w.channels["alice"] {
+			w.homes["alice/"+c] = regions[i/4%2]
+		}
+		for i := range 40 {
+			if _, _, err := w.invokeIn(t, regions[i%2], 30*time.Second); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, c := range w.channels["alice"] {
+			if w.times["alice/"+c] == 0 {
+				t.Errorf("%s, whose home is %s, was never swept", c, w.homes["alice/"+c])
+			}
 		}
 	})
 }

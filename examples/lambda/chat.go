@@ -1,6 +1,10 @@
 package main
 
-import "github.com/sdsaws/sdsaws/sds"
+import (
+	"time"
+
+	"github.com/sdsaws/sdsaws/sds"
+)
 
 // chat is a channel in memory. It stands for an implementation of SDS, and is none: each message is
 // delivered as it comes, without causal order and repair.
@@ -8,6 +12,8 @@ type chat struct {
 	meta    sds.ChannelMeta
 	history []string // ids, the oldest first
 	known   map[string]bool
+
+	used time.Time // last, under the participant's mu
 }
 
 const maxHistory = 1000

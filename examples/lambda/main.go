@@ -74,8 +74,11 @@ func open(ctx context.Context, getenv func(string) string, log *slog.Logger) (*p
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("lambda: %w", err)
 	}
-	adapter, err := sdsaws.Open(ctx, resources, options)
-	p.adapter = adapter
+	var err error
+	if p.rejected, err = openRejected(ctx, getenv("SDSAWS_REJECTED_QUEUE_URL")); err != nil {
+		return nil, err
+	}
+	p.adapter, err = sdsaws.Open(ctx, resources, options)
 	return p, err
 }
 

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -19,8 +17,9 @@ import (
 
 // participant works on the channels of one namespace.
 type participant struct {
-	adapter *sdsaws.Adapter
-	log     *slog.Logger
+	adapter  *sdsaws.Adapter
+	rejected *rejectedQueue // nil: none
+	log      *slog.Logger
 
 	mu    sync.Mutex       // protects chats; the chats belong to the invocation
 	chats map[string]*chat // that are loaded, by channel id
@@ -30,19 +29,23 @@ type participant struct {
 // answers which of them are not stored, for the queue to deliver again: the event source needs
 // ReportBatchItemFailures. When none is stored that is an error, which Lambda's metrics count.
 //
-// A message that is delivered again changes nothing when it is in the history.
+// A message that is delivered again changes nothing when it is in the history. One that can never
+// be stored doesn't keep the others of its channel: it is moved to the queue for such, or is
+// answered as failed alone.
 func (p *participant) handle(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
 	work, stop := beforeDeadline(ctx)
 	defer stop()
-	b := p.read(e)
-	p.receive(work, b, slices.Collect(maps.Keys(b.messages)))
+	b := read(e)
+	p.receive(work, b, slices.Collect(maps.Keys(b.channels)))
 	if fenced := b.failedWith(sds.ErrFenced); len(fenced) > 0 {
 		// Another instance has had the channel meanwhile, because this one was frozen or the
 		// queue has more than one consumer. Once more, from what the other has stored; if it is
 		// still at it, the queue decides who goes on.
 		p.receive(work, b, fenced)
 	}
-	return p.answer(e, b)
+	p.moveRejected(work, b)
+	p.release(work)
+	return p.answer(b)
 }
 
 const margin = time.Second
@@ -56,94 +59,90 @@ func beforeDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(ctx, deadline.Add(-min(margin, time.Until(deadline)/4)))
 }
 
-// batch is the messages of an event.
-type batch struct {
-	messages map[string][]sds.Message // by channel, in the order of the event
-	channel  map[string]string        // of a record, by its id; a record that can't be read has none
-
-	mu     sync.Mutex       // protects failed
-	failed map[string]error // by channel
-}
-
-func (p *participant) read(e events.SQSEvent) *batch {
-	b := &batch{messages: map[string][]sds.Message{}, channel: map[string]string{}, failed: map[string]error{}}
-	for i, r := range e.Records {
-		var m sds.Message
-		encoded, err := base64.StdEncoding.DecodeString(r.Body)
-		if err == nil {
-			err = m.UnmarshalBinary(encoded)
-		}
-		if err == nil && m.ChannelID == "" {
-			err = errors.New("the message names no channel")
-		}
-		if err != nil { // it never will: the queue gives it up after some times
-			p.log.Error("a record can't be read", "record", i, "error", err.Error())
-			continue
-		}
-		b.channel[r.MessageId] = m.ChannelID
-		b.messages[m.ChannelID] = append(b.messages[m.ChannelID], m)
-	}
-	return b
-}
-
-func (b *batch) fail(channel string, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.failed[channel] = err
-}
-
-func (b *batch) failedWith(target error) (channels []string) {
-	for channel, err := range b.failed {
-		if errors.Is(err, target) {
-			channels = append(channels, channel)
-		}
-	}
-	return channels
-}
-
 // receive takes the messages of these channels and stores what they change.
 func (p *participant) receive(ctx context.Context, b *batch, channels []string) {
+	waiting := map[string][]*delivery{}
 	for _, channel := range channels {
-		delete(b.failed, channel)
+		waiting[channel] = b.waiting(channel)
 	}
+	for len(waiting) > 0 {
+		waiting = p.round(ctx, waiting)
+	}
+}
+
+// round takes messages up to the first of each channel that is rejected, and returns those behind
+// it. They go on from what is stored by then, for the chat has the rejected one.
+func (p *participant) round(ctx context.Context, waiting map[string][]*delivery) (left map[string][]*delivery) {
+	left = map[string][]*delivery{}
+	var mu sync.Mutex // protects left
 	var all sync.WaitGroup
-	for _, channel := range channels {
+	for channel, deliveries := range waiting {
 		all.Go(func() {
-			if err := p.receiveFor(ctx, channel, b.messages[channel]); err != nil {
-				b.fail(channel, err)
+			if n := p.receiveFor(ctx, channel, deliveries); n < len(deliveries) {
+				mu.Lock()
+				defer mu.Unlock()
+				left[channel] = deliveries[n:]
 			}
 		})
 	}
 	all.Wait()
 	failed, other := byChannel(p.adapter.Flush(ctx))
-	for _, channel := range channels {
-		err := errors.Join(failed[channel], other)
-		if b.failed[channel] == nil && err != nil {
-			b.failed[channel] = err
+	for channel, deliveries := range waiting {
+		if err := errors.Join(failed[channel], other); err != nil {
+			fail(deliveries, err)
+			delete(left, channel)
 		}
 	}
+	return left
 }
 
-// receiveFor hands over one pair for each message, as SDS does after each of its operations.
-func (p *participant) receiveFor(ctx context.Context, channel string, messages []sds.Message) error {
+// receiveFor hands over one pair for each message, as SDS does after each of its operations, until
+// one is rejected. It returns how many it has tried. After one that fails the others fail too: the
+// queue delivers them again behind it.
+func (p *participant) receiveFor(ctx context.Context, channel string, deliveries []*delivery) int {
+	if len(deliveries) == 0 {
+		return 0
+	}
 	c, err := p.chat(ctx, channel)
 	if err != nil {
+		fail(deliveries, err)
+		return len(deliveries)
+	}
+	for i, d := range deliveries {
+		if err := p.take(ctx, c, d); err != nil {
+			fail(deliveries[i:], err)
+			return len(deliveries)
+		}
+		if d.rejected {
+			return i + 1
+		}
+	}
+	return len(deliveries)
+}
+
+// take hands over the pair of one message.
+func (p *participant) take(ctx context.Context, c *chat, d *delivery) error {
+	before := c.meta
+	update := c.receive(d.message)
+	if update == nil {
+		return nil
+	}
+	err := p.adapter.SaveChannelMeta(ctx, d.message.ChannelID, &c.meta)
+	if err == nil {
+		err = p.adapter.UpdateHistory(ctx, d.message.ChannelID, update)
+	}
+	if err == nil {
+		return nil
+	}
+	p.forget(d.message.ChannelID) // it may not have been accepted, but c has it
+	if !errors.Is(err, sds.ErrTooLarge) && !errors.Is(err, sds.ErrInvalidArgument) {
 		return err
 	}
-	for _, m := range messages {
-		update := c.receive(m)
-		if update == nil {
-			continue
-		}
-		err := p.adapter.SaveChannelMeta(ctx, channel, &c.meta)
-		if err == nil {
-			err = p.adapter.UpdateHistory(ctx, channel, update)
-		}
-		if err != nil { // it may not have been accepted, but c has it
-			p.forget(channel)
-			return err
-		}
+	// The snapshot may have been accepted without its update: the one before takes its place.
+	if err := p.adapter.SaveChannelMeta(ctx, d.message.ChannelID, &before); err != nil {
+		return err
 	}
+	d.reject(err)
 	return nil
 }
 
@@ -152,16 +151,16 @@ func (p *participant) chat(ctx context.Context, channel string) (*chat, error) {
 	p.mu.Lock()
 	c := p.chats[channel]
 	p.mu.Unlock()
-	if c != nil {
-		return c, nil
+	if c == nil {
+		data, err := p.adapter.LoadChannel(ctx, channel)
+		if err != nil {
+			return nil, err
+		}
+		c = newChat(data)
 	}
-	data, err := p.adapter.LoadChannel(ctx, channel)
-	if err != nil {
-		return nil, err
-	}
-	c = newChat(data)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	c.used = time.Now()
 	p.chats[channel] = c
 	return c, nil
 }
@@ -171,6 +170,28 @@ func (p *participant) forget(channel string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.chats, channel)
+}
+
+// maxChats is how many channels stay in memory between invocations.
+const maxChats = 100
+
+// release forgets the channels that were used the longest ago, when there are many. What they have
+// accepted is stored; where that fails it stays with the adapter, for a later flush.
+func (p *participant) release(ctx context.Context) {
+	p.mu.Lock()
+	oldest := slices.SortedFunc(maps.Keys(p.chats), func(a, b string) int {
+		return p.chats[a].used.Compare(p.chats[b].used)
+	})
+	p.mu.Unlock()
+	for _, channel := range oldest[:max(0, len(oldest)-maxChats)] {
+		if ctx.Err() != nil {
+			return // after the next invocation
+		}
+		p.forget(channel)
+		if err := p.adapter.Release(ctx, channel); err != nil {
+			p.log.Warn("a channel can't be released", "error", err.Error())
+		}
+	}
 }
 
 // byChannel takes the error of a Flush apart. The second result is what isn't about a channel.
@@ -194,28 +215,4 @@ func byChannel(err error) (failed map[string]error, other error) {
 	}
 	walk(err)
 	return failed, other
-}
-
-func (p *participant) answer(e events.SQSEvent, b *batch) (events.SQSEventResponse, error) {
-	var first error
-	for _, channel := range slices.Sorted(maps.Keys(b.failed)) {
-		err := b.failed[channel]
-		p.log.Error("a channel's messages aren't known to be stored", "error", err.Error())
-		if first == nil {
-			first = err
-		}
-	}
-	var response events.SQSEventResponse
-	for _, r := range e.Records {
-		if channel, ok := b.channel[r.MessageId]; !ok || b.failed[channel] != nil {
-			response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: r.MessageId})
-		}
-	}
-	if n := len(response.BatchItemFailures); n > 0 && n == len(e.Records) {
-		if first == nil {
-			first = errors.New("no record can be read")
-		}
-		return events.SQSEventResponse{}, fmt.Errorf("none of %d messages is known to be stored: %w", n, first)
-	}
-	return response, nil
 }

@@ -23,6 +23,7 @@ import (
 // instances makes participants of one namespace.
 type instances struct {
 	backend sdsaws.Backend
+	pending int64 // Options.MaxPending
 	log     bytes.Buffer
 }
 
@@ -39,7 +40,8 @@ func newInstances(t *testing.T) *instances {
 func (i *instances) start(t *testing.T) *participant {
 	t.Helper()
 	p := &participant{log: slog.New(slog.NewJSONHandler(&i.log, nil)), chats: map[string]*chat{}}
-	a, err := sdsaws.New(i.backend, &sdsaws.Options{Namespace: "alice", Durability: sdsaws.Accepted, OnFenced: p.forget})
+	a, err := sdsaws.New(i.backend, &sdsaws.Options{Namespace: "alice", Durability: sdsaws.Accepted, OnFenced: p.forget,
+		MaxPending: i.pending})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,26 +121,6 @@ func TestInstancesTakeTurns(t *testing.T) {
 	}
 }
 
-// TestARecordThatCantBeReadFailsAlone, and is told to the queue, which gives it up some time.
-func TestARecordThatCantBeReadFailsAlone(t *testing.T) {
-	all := newInstances(t)
-	p := all.start(t)
-	bad := []events.SQSMessage{{MessageId: "no base64", Body: "secret!"}, {MessageId: "no message", Body: "c2VjcmV0"}, record(t, "", "no channel", 1)}
-	r, err := p.handle(t.Context(), events.SQSEvent{Records: append(slices.Clone(bad), record(t, "a", "m1", 1))})
-	if got := failures(r); err != nil || !slices.Equal(got, []string{"no base64", "no message", "sqs-no channel"}) {
-		t.Errorf("%q, %v", got, err)
-	}
-	if got := all.history(t, "a"); !slices.Equal(got, []string{"m1"}) {
-		t.Errorf("%q", got)
-	}
-	if _, err := p.handle(t.Context(), events.SQSEvent{Records: bad}); err == nil {
-		t.Error("nothing was stored, and no error says so")
-	}
-	if strings.Contains(all.log.String(), "secret") || strings.Contains(all.log.String(), "c2VjcmV0") {
-		t.Errorf("the log shows content: %s", all.log.String())
-	}
-}
-
 // TestAFailureIsOfItsChannel: messages of others are answered for.
 func TestAFailureIsOfItsChannel(t *testing.T) {
 	all := newInstances(t)
@@ -169,6 +151,63 @@ func (f *failing) Load(ctx context.Context, key store.Key, from uint64) (*store.
 		return nil, nil, errors.New("injected")
 	}
 	return f.Log.Load(ctx, key, from)
+}
+
+// TestWhatCameBeforeAFailureIsAnswered: when no more is accepted, the messages before are stored,
+// and the others come again.
+func TestWhatCameBeforeAFailureIsAnswered(t *testing.T) {
+	all := newInstances(t)
+	all.pending = 5000
+	p := all.start(t)
+	var e events.SQSEvent
+	var want []string
+	for i := range 30 {
+		want = append(want, fmt.Sprint("m", i))
+		e.Records = append(e.Records, record(t, "a", want[i], int64(i)))
+	}
+	deliveries := 0
+	for ; len(e.Records) > 0; deliveries++ {
+		r, err := p.handle(t.Context(), e)
+		n := len(e.Records) - len(r.BatchItemFailures)
+		if err != nil || n == 0 {
+			t.Fatalf("delivery %d: %d stored, %v", deliveries, n, err)
+		}
+		e.Records = e.Records[n:]
+		for i, id := range failures(r) {
+			if id != e.Records[i].MessageId {
+				t.Fatalf("delivery %d: %q, which aren't the last", deliveries, failures(r))
+			}
+		}
+	}
+	if got := all.history(t, "a"); deliveries < 3 || !slices.Equal(got, want) {
+		t.Errorf("after %d deliveries %q", deliveries, got)
+	}
+}
+
+// TestManyChannelsAreNotAllKept, and those that were given up go on from what is stored.
+func TestManyChannelsAreNotAllKept(t *testing.T) {
+	all := newInstances(t)
+	p := all.start(t)
+	const channels = maxChats + 20
+	for round := range 2 {
+		for i := range channels {
+			e := events.SQSEvent{Records: []events.SQSMessage{record(t, fmt.Sprint("c", i), fmt.Sprint("m", round), int64(round))}}
+			if r, err := p.handle(t.Context(), e); err != nil || len(r.BatchItemFailures) > 0 {
+				t.Fatalf("%+v, %v", r, err)
+			}
+			if n := len(p.chats); n > maxChats {
+				t.Fatalf("%d channels are in memory", n)
+			}
+		}
+		if p.chats[fmt.Sprint("c", channels-1)] == nil || p.chats["c0"] != nil {
+			t.Error("it has not kept the last and given up the first")
+		}
+	}
+	for _, c := range []string{"c0", "c60", "c119"} {
+		if got := all.history(t, c); !slices.Equal(got, []string{"m0", "m1"}) {
+			t.Errorf("%s: %q", c, got)
+		}
+	}
 }
 
 // TestErrorsOfAFlushAreOfChannels, as far as they are.

@@ -26,8 +26,9 @@ var linked = []string{
 }
 
 // services is the clients of AWS that functions may hold. Beside DynamoDB and S3 they are of
-// credentials that the SDK's environment can name.
-var services = []string{"dynamodb", "s3", "sts", "sso", "ssooidc", "signin", "internal"}
+// the queue to which a participant moves what it rejects, 0.3 MB, and of credentials that the
+// SDK's environment can name.
+var services = []string{"dynamodb", "s3", "sqs", "sts", "sso", "ssooidc", "signin", "internal"}
 
 // unwanted is packages that cost more than themselves: templates call methods by name, so that
 // the linker keeps those of everything; the others are no part of a function.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -17,13 +18,15 @@ type environment struct {
 	region               string   // sdsaws.Options.Region, optional
 	namespaces           []string // none: all that there are
 	workers              int
+	function             string // its name
 }
 
 func readEnvironment(getenv func(string) string) (environment, error) {
 	e := environment{
 		state: getenv("SDSAWS_STATE_TABLE"), hints: getenv("SDSAWS_HINTS_TABLE"), bucket: getenv("SDSAWS_BUCKET"),
 		prefix: getenv("SDSAWS_PREFIX"), here: getenv("AWS_REGION"), region: getenv("SDSAWS_REGION"),
-		workers: workers(getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")),
+		workers:  workers(getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")),
+		function: cmp.Or(getenv("AWS_LAMBDA_FUNCTION_NAME"), "sweeper"), // which isn't set elsewhere
 	}
 	var errs []error
 	for _, v := range []struct{ name, value string }{
@@ -33,6 +36,10 @@ func readEnvironment(getenv func(string) string) (environment, error) {
 		if v.value == "" {
 			errs = append(errs, fmt.Errorf("%s is not set", v.name))
 		}
+	}
+	if e.region != "" && e.region != e.here {
+		errs = append(errs, fmt.Errorf("SDSAWS_REGION is %q, but the function runs in AWS_REGION %q: "+
+			"set it to that, or, where the tables have no replicas, don't set it", e.region, e.here))
 	}
 	var err error
 	if e.namespaces, err = parseNamespaces(getenv("SDSAWS_NAMESPACES")); err != nil {

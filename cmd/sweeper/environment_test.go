@@ -40,6 +40,19 @@ func TestTheEnvironmentIsReadBeforeAnything(t *testing.T) {
 	}
 }
 
+// TestARegionIsTheFunctionsOwn, or all channels would be left to another's sweeper.
+func TestARegionIsTheFunctionsOwn(t *testing.T) {
+	for region, wrong := range map[string]bool{"": false, "eu-central-1": false, "eu-centrall-1": true, "us-east-1": true} {
+		_, err := newSweeper(t.Context(), func(name string) string {
+			return map[string]string{"SDSAWS_STATE_TABLE": "s", "SDSAWS_HINTS_TABLE": "h", "SDSAWS_BUCKET": "b",
+				"SDSAWS_REGION": region, "AWS_REGION": "eu-central-1"}[name]
+		})
+		if (err != nil) != wrong || wrong && !strings.Contains(err.Error(), "SDSAWS_REGION") {
+			t.Errorf("%q: %v", region, err)
+		}
+	}
+}
+
 // TestWorkersFitIntoMemory.
 func TestWorkersFitIntoMemory(t *testing.T) {
 	for megabytes, want := range map[string]int{"": 1, "128": 1, "512": 2, "1024": 4, "10240": 8} {

@@ -54,9 +54,10 @@ func newSweeper(ctx context.Context, getenv func(string) string) (*sweeper, erro
 		open: func(namespace string) (channelSweeper, error) {
 			return sdsaws.New(backend, &sdsaws.Options{Namespace: namespace, Region: e.region, Writer: "sweeper"})
 		},
-		workers: e.workers,
-		log:     slog.New(slog.NewJSONHandler(os.Stderr, nil)),
-		metrics: os.Stdout,
-		now:     time.Now,
+		function: e.function,
+		workers:  e.workers,
+		log:      slog.New(slog.NewJSONHandler(os.Stderr, nil)),
+		metrics:  os.Stdout,
+		now:      time.Now,
 	}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -27,7 +28,8 @@ type sweeper struct {
 	listing    listing
 	rounds     rounds
 	open       func(namespace string) (channelSweeper, error)
-	workers    int // namespaces at once
+	workers    int    // namespaces at once
+	function   string // its name
 
 	log     *slog.Logger
 	metrics io.Writer
@@ -44,6 +46,7 @@ type listing interface {
 type rounds interface {
 	Load(ctx context.Context) (map[string]dynamo.Round, error)
 	Save(ctx context.Context, round dynamo.Round) (dynamo.Round, error)
+	Remove(ctx context.Context, round dynamo.Round) error
 }
 
 // channelSweeper sweeps channels of one namespace; *sdsaws.Adapter has it.
@@ -97,12 +100,14 @@ type invocation struct {
 	mu     sync.Mutex // protects what follows; nothing waits while it is held
 	report report
 	first  error                // of the failures
-	since  map[string]time.Time // since when each channel of a namespace was taken
-	lag    uint64
+	since  map[string]time.Time // since when each channel of a namespace was taken; nil: unknown
+
+	lag      uint64
+	lagKnown bool // of one channel at least
 }
 
 func (i *invocation) sweepAll(work context.Context) {
-	names, ok := i.names(work)
+	names, whole, ok := i.names(work)
 	if !ok {
 		return
 	}
@@ -110,6 +115,9 @@ func (i *invocation) sweepAll(work context.Context) {
 	if err != nil {
 		i.failed("", "it can't be read how far the last invocation came", err)
 		return
+	}
+	if whole {
+		i.removeOthers(work, known, names)
 	}
 	queue := make(chan dynamo.Round, len(names)) // each is in it or has its turn
 	var all []dynamo.Round
@@ -142,22 +150,49 @@ func (i *invocation) sweepAll(work context.Context) {
 	workers.Wait()
 }
 
-// names returns the namespaces to sweep, each once.
-func (i *invocation) names(ctx context.Context) (names []string, ok bool) {
+// names returns the namespaces to sweep, each once, and whether they are all that there are.
+func (i *invocation) names(ctx context.Context) (names []string, whole, ok bool) {
 	if len(i.namespaces) > 0 {
-		return slices.Compact(slices.Sorted(slices.Values(i.namespaces))), true
+		return slices.Compact(slices.Sorted(slices.Values(i.namespaces))), false, true
 	}
+	whole = true
 	for name, err := range i.listing.Namespaces(ctx) {
 		if err != nil {
 			i.failed("", "namespaces can't be listed", err)
 			if !errors.Is(err, store.ErrMalformed) {
-				return nil, false
+				return nil, false, false
 			}
+			whole = false
 			continue
 		}
 		names = append(names, name)
 	}
-	return names, true
+	return names, whole, true
+}
+
+// maxRemoved bounds how many rounds an invocation removes, before it sweeps.
+const maxRemoved = 100
+
+// removeOthers removes rounds of namespaces that have no channels any more. If they have some again,
+// nothing was unswept in between.
+func (i *invocation) removeOthers(work context.Context, known map[string]dynamo.Round, names []string) {
+	listed := map[string]bool{}
+	for _, name := range names {
+		listed[name] = true
+	}
+	removed := 0
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		if listed[name] {
+			continue
+		}
+		if removed++; removed > maxRemoved || work.Err() != nil {
+			return // the next invocation goes on
+		}
+		// A conflict: a sweeper that has the namespace in its list is at it.
+		if err := i.rounds.Remove(work, known[name]); err != nil && !errors.Is(err, store.ErrConflict) {
+			i.failed(name, "it can't be forgotten how far it came", err)
+		}
+	}
 }
 
 // turn sweeps channels of a namespace for a while, from where the last turn ended. It reports
@@ -246,9 +281,13 @@ func (i *invocation) sweep(work context.Context, a channelSweeper, namespace, ch
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.lag = max(i.lag, swept.Waiting)
+	i.lagKnown = i.lagKnown || err == nil || swept.Waiting > 0
 	i.report.add(swept)
-	if err == nil {
+	switch {
+	case err == nil:
 		i.report.Channels++
+	case errors.Is(err, sds.ErrElsewhere):
+		i.report.Elsewhere++
 	}
 }
 

@@ -147,6 +147,20 @@ func (t *table) PutItem(_ context.Context, in *dynamodb.PutItemInput, _ ...func(
 	return &dynamodb.PutItemOutput{}, nil
 }
 
+func (t *table) DeleteItem(_ context.Context, in *dynamodb.DeleteItemInput, _ ...func(*dynamodb.Options)) (
+	*dynamodb.DeleteItemOutput, error,
+) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sk := in.Key["sk"].(*types.AttributeValueMemberS).Value
+	wanted := in.ExpressionAttributeValues[":c"].(*types.AttributeValueMemberB).Value
+	if there := t.items[sk]; there != nil && !bytes.Equal(there["c"].(*types.AttributeValueMemberB).Value, wanted) {
+		return nil, &types.ConditionalCheckFailedException{}
+	}
+	delete(t.items, sk)
+	return &dynamodb.DeleteItemOutput{}, nil
+}
+
 func (w *world) rounds(t *testing.T) map[string]dynamo.Round {
 	t.Helper()
 	all, err := dynamo.NewRounds(&w.table, "state", here, nil).Load(context.Background())
@@ -167,7 +181,7 @@ func (w *world) sweeperIn(region string, workers int) (*sweeper, *output) {
 		listing: w,
 		rounds:  dynamo.NewRounds(&w.table, "state", region, nil),
 		open:    func(namespace string) (channelSweeper, error) { return adapter{w, region, namespace}, nil },
-		workers: workers,
+		workers: workers, function: "sweeper-1",
 		log:     slog.New(slog.NewJSONHandler(&out.log, nil)),
 		metrics: &out.metrics,
 		now:     time.Now,
@@ -317,7 +331,7 @@ func TestFailuresStopNothingElse(t *testing.T) {
 	if strings.Contains(out.log.String(), "\xff") {
 		t.Error("the log has raw bytes of a namespace")
 	}
-	if m := readMetrics(t, out); m.SweepFailures != 3 || m.SweptChannels != 7 || m.ArchiveLagMessages != 77 {
+	if m := readMetrics(t, out); m.SweepFailures != 3 || m.SweptChannels != 7 || *m.ArchiveLagMessages != 77 {
 		t.Errorf("%+v", m)
 	}
 }
@@ -369,7 +383,7 @@ func TestItSaysHowOldTheOldestIs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return readMetrics(t, out).UnsweptAgeSeconds
+			return *readMetrics(t, out).UnsweptAgeSeconds
 		}
 		if got := age(); got != 50 {
 			t.Errorf("in the midst of the first round: %d s", got)
@@ -456,7 +470,9 @@ func TestSweepersAtOnce(t *testing.T) {
 }
 
 type metrics struct {
-	SweptChannels, SweepFailures, ArchiveLagMessages, UnsweptAgeSeconds int64
+	SweptChannels, SweepFailures, ElsewhereChannels int64
+
+	ArchiveLagMessages, UnsweptAgeSeconds *int64 // nil: not told
 }
 
 func readMetrics(t *testing.T, out *output) (m metrics) {
@@ -470,16 +486,90 @@ func readMetrics(t *testing.T, out *output) (m metrics) {
 // TestMetricsAreOneLineAsCloudWatchReadsIt.
 func TestMetricsAreOneLineAsCloudWatchReadsIt(t *testing.T) {
 	var out bytes.Buffer
-	i := &invocation{report: report{Channels: 3, Failures: 1}, lag: 9,
-		since: map[string]time.Time{"a": time.UnixMilli(5_000), "b": {}, "c": time.UnixMilli(9_000)}}
+	i := &invocation{sweeper: &sweeper{function: "sweeper-1"}, report: report{Channels: 3, Elsewhere: 2, Failures: 1},
+		lag: 9, lagKnown: true, since: map[string]time.Time{"a": time.UnixMilli(5_000), "b": {}, "c": time.UnixMilli(9_000)}}
 	if err := i.emit(&out, time.UnixMilli(65_000)); err != nil {
 		t.Fatal(err)
 	}
-	want := `{"_aws":{"Timestamp":65000,"CloudWatchMetrics":[{"Namespace":"sdsaws","Dimensions":[["Service"]],"Metrics":[` +
-		`{"Name":"SweptChannels","Unit":"Count"},{"Name":"SweepFailures","Unit":"Count"},` +
-		`{"Name":"ArchiveLagMessages","Unit":"Count"},{"Name":"UnsweptAgeSeconds","Unit":"Seconds"}]}]},` +
-		`"Service":"sweeper","SweptChannels":3,"SweepFailures":1,"ArchiveLagMessages":9,"UnsweptAgeSeconds":60}` + "\n"
+	want := `{"ArchiveLagMessages":9,"ElsewhereChannels":2,"Function":"sweeper-1","Service":"sweeper",` +
+		`"SweepFailures":1,"SweptChannels":3,"UnsweptAgeSeconds":60,` +
+		`"_aws":{"Timestamp":65000,"CloudWatchMetrics":[{"Namespace":"sdsaws","Dimensions":[["Service","Function"]],"Metrics":[` +
+		`{"Name":"SweptChannels","Unit":"Count"},{"Name":"ElsewhereChannels","Unit":"Count"},{"Name":"SweepFailures","Unit":"Count"},` +
+		`{"Name":"ArchiveLagMessages","Unit":"Count"},{"Name":"UnsweptAgeSeconds","Unit":"Seconds"}]}]}}` + "\n"
 	if got := out.String(); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
+}
+
+// TestWhatIsUnknownIsNoMetric: neither a value nor a declaration, so that an alarm misses it.
+func TestWhatIsUnknownIsNoMetric(t *testing.T) {
+	elsewhere := newWorld(map[string]int{"a": 3})
+	elsewhere.homes = map[string]string{"a/c0000": "us-east-1", "a/c0001": "us-east-1", "a/c0002": "us-east-1"}
+	unlisted := newWorld(map[string]int{"a": 1})
+	unlisted.fails["namespace a"] = errInjected
+	unread := newWorld(map[string]int{"a": 1})
+	unread.table.fails = errInjected
+	failing := newWorld(map[string]int{"a": 1})
+	failing.fails["a/c0000"] = errInjected
+	for name, c := range map[string]struct {
+		w        *world
+		lag, age bool // known
+	}{
+		"all is well": {newWorld(map[string]int{"a": 1}), true, true}, "no namespace": {newWorld(nil), false, true},
+		"elsewhere": {elsewhere, false, true}, "unlisted": {unlisted, false, false}, "no rounds": {unread, false, false},
+		"the only channel fails": {failing, false, true},
+	} {
+		_, out, _ := c.w.invoke(t, time.Hour) // fails where it should
+		m := readMetrics(t, out)
+		if (m.ArchiveLagMessages != nil) != c.lag || (m.UnsweptAgeSeconds != nil) != c.age {
+			t.Errorf("%s: lag %v, age %v", name, m.ArchiveLagMessages, m.UnsweptAgeSeconds)
+		}
+		if told := strings.Count(out.metrics.String(), "ArchiveLagMessages"); told == 1 || (told > 0) != c.lag {
+			t.Errorf("%s: the lag is there %d times", name, told)
+		}
+		if told := strings.Count(out.metrics.String(), "UnsweptAgeSeconds"); told == 1 || (told > 0) != c.age {
+			t.Errorf("%s: the age is there %d times", name, told)
+		}
+		if want := int64(len(c.w.homes)); m.ElsewhereChannels != want {
+			t.Errorf("%s: %d channels are elsewhere, want %d", name, m.ElsewhereChannels, want)
+		}
+	}
+}
+
+// TestANamespaceThatComesBackIsYoung: its round went with its channels. One that is in a sweeper's
+// list keeps its round, whatever it has.
+func TestANamespaceThatComesBackIsYoung(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(map[string]int{"alice": 3, "bob": 3})
+		age := func() int64 {
+			t.Helper()
+			_, out, err := w.invoke(t, time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return *readMetrics(t, out).UnsweptAgeSeconds
+		}
+		age()
+		bob := w.channels["bob"]
+		delete(w.channels, "bob")
+		age()
+		if rounds := w.rounds(t); len(rounds) != 1 {
+			t.Errorf("%+v, want a round of alice alone", rounds)
+		}
+		time.Sleep(time.Hour)
+		age()
+		w.channels["bob"], w.takes = bob, constant(time.Minute)
+		if got := age(); got >= 3600 {
+			t.Errorf("bob, who came back, is %d s old", got)
+		}
+
+		s, _ := w.sweeper(1)
+		s.namespaces = []string{"carol"}
+		if _, err := s.handle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if rounds := w.rounds(t); len(rounds) != 3 {
+			t.Errorf("%+v, want those that aren't in its list, too", rounds)
+		}
+	})
 }

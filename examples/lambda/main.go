@@ -54,32 +54,49 @@ func open(ctx context.Context, getenv func(string) string, log *slog.Logger) (*p
 		}
 		return value
 	}
-	p := &participant{log: log, chats: map[string]*chat{}}
+	p, options, err := newParticipant(log)
+	if err != nil {
+		return nil, err
+	}
 	resources := sdsaws.Resources{
 		State:  required("SDSAWS_STATE_TABLE"),
 		Hints:  required("SDSAWS_HINTS_TABLE"),
 		Bucket: required("SDSAWS_BUCKET"),
 		Prefix: getenv("SDSAWS_PREFIX"),
 	}
-	options := &sdsaws.Options{
-		Namespace:  required("SDSAWS_NAMESPACE"),
-		Region:     getenv("SDSAWS_REGION"), // where the tables have replicas
+	options.Namespace = required("SDSAWS_NAMESPACE")
+	options.Region = getenv("SDSAWS_REGION") // where the tables have replicas
+	if region := getenv("AWS_REGION"); options.Region != "" && options.Region != region {
+		errs = append(errs, fmt.Errorf("SDSAWS_REGION is %q, but the function runs in AWS_REGION %q: "+
+			"set it to that, or, where the tables have no replicas, don't set it", options.Region, region))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("lambda: %w", err)
+	}
+	if p.rejected, err = openRejected(ctx, getenv("SDSAWS_REJECTED_QUEUE_URL")); err != nil {
+		return nil, err
+	}
+	p.adapter, err = sdsaws.Open(ctx, resources, options)
+	return p, err
+}
+
+// newParticipant returns a participant that has no adapter yet, and the options of its adapter.
+func newParticipant(log *slog.Logger) (*participant, *sdsaws.Options, error) {
+	// Each channel that is lost is in the log, also where the second try works.
+	telemetry, err := sdsaws.NewTelemetry(sdsaws.TelemetryOptions{Logger: log})
+	if err != nil {
+		return nil, nil, fmt.Errorf("lambda: %w", err)
+	}
+	p := &participant{log: log, chats: map[string]*chat{}}
+	return p, &sdsaws.Options{
 		Writer:     "lambda",
 		Durability: sdsaws.Accepted, // a batch becomes one commit a channel, by Flush
 		OnFenced:   p.forget,
 		OnArchiveLag: func(_ string, behind uint64, err error) {
 			log.Warn("archiving is behind", "messages", behind, "error", err.Error())
 		},
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("lambda: %w", err)
-	}
-	var err error
-	if p.rejected, err = openRejected(ctx, getenv("SDSAWS_REJECTED_QUEUE_URL")); err != nil {
-		return nil, err
-	}
-	p.adapter, err = sdsaws.Open(ctx, resources, options)
-	return p, err
+		Telemetry: telemetry,
+	}, nil
 }
 
 // end stores what was accepted and not flushed, because an invocation's time had run out, and

@@ -39,9 +39,12 @@ func newInstances(t *testing.T) *instances {
 
 func (i *instances) start(t *testing.T) *participant {
 	t.Helper()
-	p := &participant{log: slog.New(slog.NewJSONHandler(&i.log, nil)), chats: map[string]*chat{}}
-	a, err := sdsaws.New(i.backend, &sdsaws.Options{Namespace: "alice", Durability: sdsaws.Accepted, OnFenced: p.forget,
-		MaxPending: i.pending})
+	p, options, err := newParticipant(slog.New(slog.NewJSONHandler(&i.log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.Namespace, options.MaxPending = "alice", i.pending
+	a, err := sdsaws.New(i.backend, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,6 +121,9 @@ func TestInstancesTakeTurns(t *testing.T) {
 	}
 	if got := all.history(t, "a"); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
+	}
+	if n := strings.Count(all.log.String(), `"msg":"channel lost"`); n != 4 {
+		t.Errorf("the log tells of %d changes of hands, want 4", n)
 	}
 }
 
@@ -261,6 +267,18 @@ func TestTheEnvironmentIsReadFirst(t *testing.T) {
 	for _, name := range []string{"SDSAWS_STATE_TABLE", "SDSAWS_HINTS_TABLE", "SDSAWS_BUCKET", "SDSAWS_NAMESPACE"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("the error doesn't name %s: %v", name, err)
+		}
+	}
+}
+
+// TestARegionIsTheFunctionsOwn, or each channel that is new would be at home where nobody is.
+func TestARegionIsTheFunctionsOwn(t *testing.T) {
+	for region, wrong := range map[string]bool{"": false, "eu-central-1": false, "eu-centrall-1": true, "us-east-1": true} {
+		_, err := open(t.Context(), func(name string) string {
+			return map[string]string{"SDSAWS_REGION": region, "AWS_REGION": "eu-central-1"}[name]
+		}, slog.New(slog.DiscardHandler))
+		if told := strings.Contains(fmt.Sprint(err), "SDSAWS_REGION"); told != wrong {
+			t.Errorf("%q: %v", region, err)
 		}
 	}
 }

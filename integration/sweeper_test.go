@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -131,6 +132,44 @@ func TestTheSweeperGoesOnWhereItStopped(t *testing.T) {
 	for _, c := range []string{"c1", "c2", "c3"} {
 		if n := b.archived(t, "alice", c); n != overdue {
 			t.Errorf("%s: %d messages are archived", c, n)
+		}
+	}
+}
+
+// TestSIGTERMEndsASweeper at once, also in the midst of a channel: it has no handler, for it has nothing
+// in memory that another couldn't do again. The next goes on, and finds nothing amiss.
+func TestSIGTERMEndsASweeper(t *testing.T) {
+	b, g := resources(t, nil), newGate(t)
+	b.evicted(t, "alice", "c1", "c2")
+	h, release := g.hold(t, "PUT", 1, true)
+	first := b.start(t, "sweeper", g.URL)
+	ctx, stop := context.WithCancel(t.Context())
+	var answer sync.WaitGroup
+	answer.Go(func() {
+		if a, err := first.api.Invoke(ctx, map[string]string{}, inTime); err == nil {
+			t.Errorf("it answers: %+v", a)
+		}
+	})
+	<-h.reached
+	if first.api.Registered() {
+		t.Error("an extension is registered, which lengthens its end")
+	}
+	first.signal(syscall.SIGTERM)
+	<-first.exited
+	stop()
+	answer.Wait()
+	release()
+
+	if s, err := b.start(t, "sweeper", *cfg.BaseEndpoint).sweep(inTime); err != nil || s.Channels != 2 || s.Namespaces != 1 {
+		t.Errorf("the next: %+v, %v", s, err)
+	}
+	for _, c := range []string{"c1", "c2"} {
+		if n := b.archived(t, "alice", c); n != overdue {
+			t.Errorf("%s: %d messages are archived", c, n)
+		}
+		found, err := adapter(t, b.backend(), "alice").Check(t.Context(), c, nil)
+		if err != nil || len(found.Findings) > 0 {
+			t.Errorf("%s: %+v, %v", c, found, err)
 		}
 	}
 }

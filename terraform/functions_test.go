@@ -51,7 +51,7 @@ func variablesDiffer(t *testing.T, all fs.FS, program, dir, function string) (di
 	environment := blocks(e.Resources[function], "environment")[0].GetAttr("variables").AsValueMap()
 	read := texts(t, program)
 	for name := range environment {
-		if !read[name] && !ahead[name] {
+		if !read[name] {
 			differences = append(differences, program+" doesn't read "+name)
 		}
 	}
@@ -64,9 +64,6 @@ func variablesDiffer(t *testing.T, all fs.FS, program, dir, function string) (di
 }
 
 var ours = regexp.MustCompile(`^SDSAWS_[A-Z_]+$`)
-
-// ahead is what a function is given that its program is about to read.
-var ahead = map[string]bool{"SDSAWS_REJECTED_QUEUE_URL": true}
 
 // TestFunctionsAreGivenTheVariablesThatTheyRead and no others.
 func TestFunctionsAreGivenTheVariablesThatTheyRead(t *testing.T) {

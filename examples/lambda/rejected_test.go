@@ -25,10 +25,10 @@ func (s small) Limits(key store.Key) store.Limits {
 	return l
 }
 
-// poison is a message that can never be stored.
-func poison(t *testing.T, channel, name string) events.SQSMessage {
+// poison is a message of channel a that can never be stored.
+func poison(t *testing.T, name string) events.SQSMessage {
 	t.Helper()
-	r := record(t, channel, strings.Repeat("x", 420_000), 99)
+	r := record(t, "a", strings.Repeat("x", 420_000), 99)
 	r.MessageId = name
 	return r
 }
@@ -39,8 +39,8 @@ func TestAMessageThatIsTooLargeFailsAlone(t *testing.T) {
 	all := newInstances(t)
 	all.backend.Log = small{all.backend.Log}
 	p := all.start(t)
-	e := events.SQSEvent{Records: []events.SQSMessage{record(t, "a", "m1", 1), poison(t, "a", "poison"),
-		record(t, "a", "m3", 3), record(t, "b", "m4", 4), poison(t, "a", "again")}}
+	e := events.SQSEvent{Records: []events.SQSMessage{record(t, "a", "m1", 1), poison(t, "poison"),
+		record(t, "a", "m3", 3), record(t, "b", "m4", 4), poison(t, "again")}}
 	for range 3 {
 		r, err := p.handle(t.Context(), e)
 		if got := failures(r); err != nil || !slices.Equal(got, []string{"poison", "again"}) {
@@ -77,7 +77,7 @@ func TestARejectedMessageLosesNothingOfOthers(t *testing.T) {
 		before, behind := fmt.Sprint("before", i), fmt.Sprint("behind", i)
 		want = append(want, before, behind)
 		r, err := p.handle(t.Context(), events.SQSEvent{Records: []events.SQSMessage{record(t, "a", before, int64(i)),
-			poison(t, "a", "poison"), record(t, "a", behind, int64(i))}})
+			poison(t, "poison"), record(t, "a", behind, int64(i))}})
 		if got := failures(r); err != nil || !slices.Equal(got, []string{"poison"}) {
 			t.Fatalf("%d: %q, %v", i, got, err)
 		}
@@ -140,7 +140,7 @@ func TestWhatIsRejectedIsMoved(t *testing.T) {
 		all.backend.Log = small{all.backend.Log}
 		p, queue := all.start(t), &sent{fails: errors.New("denied")}
 		p.rejected = &rejectedQueue{queue, url}
-		bad := append(unreadable(t), poison(t, "a", "poison"))
+		bad := append(unreadable(t), poison(t, "poison"))
 		bad[3].Attributes = map[string]string{"MessageGroupId": "g"}
 		e := events.SQSEvent{Records: append(slices.Clone(bad), record(t, "a", "m1", 1))}
 		if r, err := p.handle(t.Context(), e); err != nil || len(r.BatchItemFailures) != len(bad) {

@@ -71,7 +71,7 @@ Exit status: 0 when all loads matched, there was at least one, and the archive i
 	}
 	flags := cmd.Flags()
 	addBackend(cmd, &f.backend, "embedded:", "where to play to")
-	flags.Var(&f.namespace, "namespace", "what all namespaces begin with (default: a new random one)")
+	flags.Var(&f.namespace, "namespace", "what all namespaces begin with: each is this, the trace's name, the participant's, with slashes between; they must be new (default: a random one)")
 	flags.StringVar(&f.durability, "durability", "committed", "committed or accepted")
 	flags.Float64Var(&f.rate, "rate", 6, "saves a second and channel, in accepted mode")
 	flags.DurationVar(&f.lag, "lag", time.Second, "how long accepted work may wait")
@@ -165,6 +165,7 @@ func replayFile(ctx context.Context, b *backend, f replayFlags, file, name strin
 	defer t.Close()
 	p := replay.NewPlayer(name, b, replay.Options{
 		Namespace:  string(f.namespace) + "/" + name,
+		New:        true,
 		Durability: durabilities[f.durability],
 		Rate:       f.rate,
 		Lag:        f.lag,

@@ -27,6 +27,10 @@ type Options struct {
 	Rate       float64       // saves a second and channel, on a virtual clock; accepted mode
 	Lag        time.Duration // of the adapters
 
+	// New refuses a participant's namespace that has channels: its loads would give what an earlier
+	// replay has left, and its holders would be fenced.
+	New bool
+
 	// Of the adapters; 0: their defaults.
 	ArchiveMessages, InlineBytes, GroupSize int
 
@@ -127,6 +131,7 @@ type Player struct {
 	order   []actorKey
 	hinters map[string]*actor
 	unsaved map[string]*actor // by participant: its last operation was a save there
+	met     map[string]bool   // participants
 
 	model     trace.Model
 	abandoned []*actor // by crashes
@@ -188,6 +193,7 @@ func NewPlayer(name string, b Backend, o Options) *Player {
 		actors:  map[actorKey]*actor{},
 		hinters: map[string]*actor{},
 		unsaved: map[string]*actor{},
+		met:     map[string]bool{},
 	}
 }
 
@@ -267,7 +273,10 @@ func (p *Player) Play(ctx context.Context, op trace.Op) error {
 		p.o.OnOperation(op)
 	}
 	p.result.Operations++
-	err := p.settle(ctx, op)
+	err := p.meet(ctx, op.Participant)
+	if err == nil {
+		err = p.settle(ctx, op)
+	}
 	if err == nil {
 		err = p.play(ctx, op)
 	}
@@ -279,6 +288,25 @@ func (p *Player) Play(ctx context.Context, op trace.Op) error {
 	}
 	return nil
 }
+
+// meet looks at a participant's namespace when it comes for the first time.
+func (p *Player) meet(ctx context.Context, participant string) error {
+	if !p.o.New || p.met[participant] {
+		return nil
+	}
+	p.met[participant] = true
+	ns := p.o.namespace(participant)
+	for _, err := range p.backend.Channels(ctx, ns) {
+		if err == nil {
+			err = fmt.Errorf("%w: %q", ErrNotNew, ns)
+		}
+		return err
+	}
+	return nil
+}
+
+// ErrNotNew says that something was stored in a participant's namespace before.
+var ErrNotNew = errors.New("the namespace has channels already, choose another one")
 
 // settle commits a save that this operation does not complete: in committed mode saves
 // never merge.

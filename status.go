@@ -207,7 +207,8 @@ func (r ref) reading(status *ChannelStatus, st *state, data sds.EncodedChannelDa
 }
 
 // History yields the messages that were or are history of the channel as of that same commit, in
-// the order of the log, whoever works on the channel meanwhile. Errors are as with
+// the order of the log, whoever works on the channel meanwhile. What was archived when the channel was
+// read has an ArchivedAt, and comes first. Errors are as with
 // [Adapter.History]; a channel that is dropped meanwhile is one too.
 func (v *Reading) History(ctx context.Context) iter.Seq2[HistoryMessage, error] {
 	return func(yield func(HistoryMessage, error) bool) {
@@ -234,6 +235,9 @@ func (v *Reading) History(ctx context.Context) iter.Seq2[HistoryMessage, error] 
 			}
 			if m.Offset >= v.rec.Archived {
 				missing--
+			}
+			if m.Offset >= v.Archived {
+				m.ArchivedAt = time.Time{} // it was archived since
 			}
 			return yield(m, nil)
 		}

@@ -1,13 +1,16 @@
 package sdsaws_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/sdsaws/sdsaws"
+	"github.com/sdsaws/sdsaws/internal/export"
 	"github.com/sdsaws/sdsaws/sds"
 )
 
@@ -62,8 +65,47 @@ func readingLines(t *testing.T, r *sdsaws.Reading) (lines []string, err error) {
 	return append(lines, fmt.Sprintf("snapshot %x", r.Data.Meta)), nil
 }
 
+// exports writes what a reading gives to a file, and reads that.
+func exports(t *testing.T, r *sdsaws.Reading) {
+	t.Helper()
+	var file bytes.Buffer
+	w, err := export.NewWriter(&file, "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Channel(channel, r.Data.Meta); err != nil {
+		t.Fatal(err)
+	}
+	for h, err := range r.History(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Message(export.Place(h.Live, h.ArchivedAt), h.ArchivedAt, h.Encoded); err != nil {
+			t.Fatalf("offset %d: %v", h.Offset, err)
+		}
+	}
+	if _, _, err := w.EndChannel(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	in, err := export.NewReader(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	for err == nil {
+		_, err = in.Next()
+	}
+	if !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+}
+
 // TestAReadingIsOfOneCommit stops a reader at each of its requests, lets others commit, archive and write
-// again, and lets it go on: what it gives is what the commit left that it has read.
+// again, and lets it go on: what it gives is what the commit left that it has read, and then it can
+// be exported and restored.
 func TestAReadingIsOfOneCommit(t *testing.T) {
 	base, start := scattered(t)
 	for _, c := range meanwhiles {
@@ -94,6 +136,8 @@ func TestAReadingIsOfOneCommit(t *testing.T) {
 				if err := f.goOn(); err != nil {
 					t.Fatalf("at %s: %v", f.op, err)
 				}
+				exports(t, r)
+				restored(t, r)
 				if r.CommitID != before.CommitID {
 					if before, err = reader.ReadChannel(t.Context(), channel); err != nil {
 						t.Fatal(err)

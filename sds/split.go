@@ -1,5 +1,7 @@
 package sds
 
+import "iter"
+
 // Span is a part of some bytes: those from From to To-1.
 type Span struct{ From, To int }
 
@@ -26,6 +28,31 @@ func MessageSpans(meta []byte) ([]Span, error) {
 		}
 	}
 	return all, nil
+}
+
+// BufferedIDs yields the ids of the messages in the buffers of an encoded ChannelMeta, those of the repair
+// buffers too, as parts of meta. It must be one: see ValidateMeta.
+func BufferedIDs(meta []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		r := fields{b: meta}
+		for f, ok := r.next(); ok; f, ok = r.next() {
+			if f.wire != wireBytes {
+				continue
+			}
+			var id []byte
+			switch f.number {
+			case 3, 4: // the message, and its id
+				id = last(last(f, 1).field, 1).value
+			case 5, 6:
+				id = last(f, 1).value
+			default:
+				continue
+			}
+			if !yield(id) {
+				return
+			}
+		}
+	}
 }
 
 // last returns the last field inside f with a number that has bytes.

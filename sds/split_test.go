@@ -2,6 +2,7 @@ package sds
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 )
 
@@ -25,5 +26,28 @@ func TestEnvelopeIsAllButContentAndBloomFilter(t *testing.T) {
 	}
 	if Envelope(all[:len(all)-1]) != nil || len(Envelope(nil)) > 0 {
 		t.Error("of what is no message something is left")
+	}
+}
+
+func TestBufferedIDsAreThoseOfAllBuffers(t *testing.T) {
+	m := ChannelMeta{
+		OutgoingBuffer:       []OutgoingMessage{{Message: Message{MessageID: "out"}}, {Message: Message{MessageID: "\xff\x00"}}},
+		IncomingBuffer:       []IncomingMessage{{Message: Message{MessageID: "in"}, MissingDeps: []string{"missing"}}},
+		OutgoingRepairBuffer: []OutgoingRepair{{MessageID: "wanted", HistoryEntry: HistoryEntry{MessageID: "other"}}},
+		IncomingRepairBuffer: []IncomingRepair{{MessageID: "asked for"}},
+	}
+	b, err := m.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for id := range BufferedIDs(b) {
+		got = append(got, string(id))
+	}
+	if want := []string{"out", "\xff\x00", "in", "wanted", "asked for"}; !slices.Equal(got, want) {
+		t.Fatalf("%q, want %q", got, want)
+	}
+	for range BufferedIDs(b) {
+		break
 	}
 }

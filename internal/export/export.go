@@ -29,14 +29,11 @@ const (
 	Snapshot   Kind = 3 // encoded, the first record of a channel
 	Message    Kind = 4
 	Hint       Kind = 5
-	EndChannel Kind = 6 // the sum of its channel, snapshot and message records
+	EndChannel Kind = 6 // the sums of its channel, snapshot and message records, and of its hints
 	End        Kind = 7 // counts, and the sum of all before it
 )
 
-const (
-	maxRecord = 512 << 20 // bytes of a record's payload
-	maxWindow = 8 << 20   // of the zstd stream
-)
+const maxWindow = 8 << 20 // bytes, of the zstd stream
 
 // Sum is a SHA-256.
 type Sum = [sha256.Size]byte
@@ -50,6 +47,17 @@ const (
 	Evicted  Where = 1 // in the log, waiting to be archived
 	History  Where = 2 // in the log
 )
+
+// Place is where a message is that is history, or was, and was archived at some time, or wasn't.
+func Place(live bool, archivedAt time.Time) Where {
+	switch {
+	case live:
+		return History
+	case !archivedAt.IsZero():
+		return Archived
+	}
+	return Evicted
+}
 
 // Counts say how much a channel, or a file, has.
 type Counts struct {
@@ -83,10 +91,12 @@ func (c *Counts) append(b []byte) []byte {
 	return b
 }
 
-// Writer writes a file.
+// Writer writes a file. What a Reader would refuse it refuses; after an error the file is of no use.
 type Writer struct {
 	z          *zstd.Encoder
-	all, one   hash.Hash // of the file, of the channel
+	all        hash.Hash // of the file
+	one, hints hash.Hash // of the channel
+	rules      rules
 	total, now Counts
 }
 
@@ -99,25 +109,29 @@ func NewWriter(w io.Writer, namespace string) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Writer{z: z, all: sha256.New(), one: sha256.New()}
-	return e, e.record(Namespace, false, []byte(namespace))
+	e := &Writer{z: z, all: sha256.New(), one: sha256.New(), hints: sha256.New(), rules: newRules()}
+	return e, e.record(Namespace, nil, []byte(namespace))
 }
 
-// record writes a record, whose payload is given in parts.
-func (w *Writer) record(k Kind, summed bool, payload ...[]byte) error {
+// record writes a record, whose payload is given in parts, and adds it to a sum.
+func (w *Writer) record(k Kind, sum hash.Hash, payload ...[]byte) error {
 	size := 0
 	for _, p := range payload {
 		size += len(p)
 	}
-	if size > maxRecord {
-		return fmt.Errorf("export: a record of %d bytes, at most %d fit", size, maxRecord)
+	if err := w.rules.follows(k, uint64(size)); err != nil { //nolint:gosec // not below 0
+		return fmt.Errorf("export: %w", err)
 	}
+	return w.write(k, sum, size, payload...)
+}
+
+func (w *Writer) write(k Kind, sum hash.Hash, size int, payload ...[]byte) error {
 	out := []io.Writer{w.z, w.all}
-	if summed {
-		out = append(out, w.one)
+	if sum != nil {
+		out = append(out, sum)
 	}
 	to := io.MultiWriter(out...)
-	if _, err := to.Write(binary.AppendUvarint([]byte{byte(k)}, uint64(size))); err != nil {
+	if _, err := to.Write(binary.AppendUvarint([]byte{byte(k)}, uint64(size))); err != nil { //nolint:gosec // not below 0
 		return err
 	}
 	for _, p := range payload {
@@ -131,14 +145,24 @@ func (w *Writer) record(k Kind, summed bool, payload ...[]byte) error {
 // Channel begins a channel.
 func (w *Writer) Channel(id string, snapshot []byte) error {
 	w.one.Reset()
+	w.hints.Reset()
 	w.now = Counts{Channels: 1}
-	return errors.Join(w.record(Channel, true, []byte(id)), w.record(Snapshot, true, snapshot))
+	if err := w.record(Channel, w.one, []byte(id)); err != nil {
+		return err
+	}
+	if err := errors.Join(w.rules.channel(id), w.rules.snapshot(snapshot)); err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	return w.record(Snapshot, w.one, snapshot)
 }
 
 // Message adds a message to the channel. The time is that of an archived one.
 func (w *Writer) Message(where Where, archivedAt time.Time, encoded []byte) error {
 	w.now.message(where)
-	return w.record(Message, true, messageHead(where, archivedAt), encoded)
+	if err := w.rules.message(where, archivedAt, encoded); err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	return w.record(Message, w.one, messageHead(where, archivedAt), encoded)
 }
 
 func messageHead(where Where, archivedAt time.Time) []byte {
@@ -149,23 +173,28 @@ func messageHead(where Where, archivedAt time.Time) []byte {
 	return head
 }
 
-// Hint adds a retrieval hint of one of the channel's messages.
+// Hint adds a retrieval hint of one of the channel's messages: in the snapshot, or among the last 64.
 func (w *Writer) Hint(h store.Hint) error {
 	w.now.Hints++
-	return w.record(Hint, false, binary.AppendUvarint(nil, uint64(len(h.MessageID))), []byte(h.MessageID), h.Value)
+	if err := w.rules.hint(h); err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	return w.record(Hint, w.hints, binary.AppendUvarint(nil, uint64(len(h.MessageID))), []byte(h.MessageID), h.Value)
 }
 
-// EndChannel ends the channel. It returns what it has.
+// EndChannel ends the channel. It returns what it has, and the sum of all but its hints.
 func (w *Writer) EndChannel() (Counts, Sum, error) {
 	w.total.Add(w.now)
 	sum := Sum(w.one.Sum(nil))
-	return w.now, sum, w.record(EndChannel, false, sum[:])
+	err := w.record(EndChannel, nil, sum[:], w.hints.Sum(nil))
+	w.rules.inside = false
+	return w.now, sum, err
 }
 
 // Close ends the file. It returns what it has.
 func (w *Writer) Close() (Counts, Sum, error) {
 	sum := Sum(w.all.Sum(nil))
-	if err := w.record(End, false, w.total.append(nil), sum[:]); err != nil {
+	if err := w.record(End, nil, w.total.append(nil), sum[:]); err != nil {
 		return w.total, sum, err
 	}
 	return w.total, sum, w.z.Close()

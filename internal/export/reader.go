@@ -13,8 +13,6 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"github.com/sdsaws/sdsaws/internal/record"
-	"github.com/sdsaws/sdsaws/sds"
 	"github.com/sdsaws/sdsaws/store"
 )
 
@@ -34,21 +32,21 @@ type Item struct {
 	Message    []byte // encoded
 	Hint       store.Hint
 	Counts     Counts // at the end of a channel, of the file
-	Sum        Sum    // likewise
+	Sum        Sum    // likewise; of a channel without its hints
+	HintSum    Sum    // of a channel's hints
 }
 
-// Reader reads a file, and checks all of it: the order of records, snapshots and messages, counts and sums.
-// In memory there is one record at a time.
+// Reader reads a file, and checks all of it: the order of records, snapshots and messages, what hints are of, counts
+// and sums. In memory there are one record at a time, some 50 bytes for each channel of the file, and as much for each
+// message that is history in a channel, or in its snapshot.
 type Reader struct {
-	z        *zstd.Decoder
-	in       *bufio.Reader
-	all, one hash.Hash
-	last     Kind // of the record before
-	inside   bool // a channel
-	logged   bool // of which a message is in the log
-	seen     map[string]bool
-	now      Counts
-	total    Counts
+	z          *zstd.Decoder
+	in         *bufio.Reader
+	all        hash.Hash // of the file
+	one, hints hash.Hash // of the channel
+	rules      rules
+	now        Counts
+	total      Counts
 }
 
 // NewReader begins to read a file. Close it when done.
@@ -64,7 +62,8 @@ func NewReader(r io.Reader) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{z: z, in: bufio.NewReader(z), all: sha256.New(), one: sha256.New(), seen: map[string]bool{}}, nil
+	return &Reader{z: z, in: bufio.NewReader(z), all: sha256.New(), one: sha256.New(), hints: sha256.New(),
+		rules: newRules()}, nil
 }
 
 // Close frees what the reader has taken.
@@ -73,7 +72,7 @@ func (r *Reader) Close() { r.z.Close() }
 // Next returns the next record. After the last one, which is of kind End and says that the file is whole, it
 // is io.EOF.
 func (r *Reader) Next() (*Item, error) {
-	if r.last == End {
+	if r.rules.last == End {
 		switch _, err := r.in.ReadByte(); {
 		case err == nil:
 			return nil, fmt.Errorf("%w: something follows its end", ErrCorrupt)
@@ -87,19 +86,21 @@ func (r *Reader) Next() (*Item, error) {
 		return nil, err
 	}
 	i := &Item{Kind: Kind(head[0])}
-	if err := r.follows(i.Kind); err != nil {
-		return nil, err
-	}
-	r.last = i.Kind
 	if err := r.open(i, payload); err != nil {
 		return nil, err
 	}
 	r.all.Write(head)
 	r.all.Write(payload)
-	if i.Kind == Channel || i.Kind == Snapshot || i.Kind == Message {
-		r.one.Write(head)
-		r.one.Write(payload)
+	sum := r.one
+	switch i.Kind {
+	case Hint:
+		sum = r.hints
+	case Channel, Snapshot, Message:
+	default:
+		return i, nil
 	}
+	sum.Write(head)
+	sum.Write(payload)
 	return i, nil
 }
 
@@ -113,8 +114,11 @@ func (r *Reader) read() (head, payload []byte, err error) {
 	if err != nil {
 		return nil, nil, broken(err)
 	}
-	if size > maxRecord {
-		return nil, nil, fmt.Errorf("%w: a record of %d bytes", ErrCorrupt, size)
+	if Kind(kind) > End {
+		return nil, nil, fmt.Errorf("%w: a record of kind %d", ErrFormat, kind)
+	}
+	if err := r.rules.follows(Kind(kind), size); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	var b bytes.Buffer
 	if _, err := io.CopyN(&b, r.in, int64(size)); err != nil {
@@ -131,49 +135,22 @@ func broken(err error) error {
 	return fmt.Errorf("%w: %w", ErrCorrupt, err)
 }
 
-// follows reports whether a record may come where it does.
-func (r *Reader) follows(k Kind) error {
-	ok := false
-	switch k {
-	case Namespace:
-		ok = r.last == 0
-	case Channel, End:
-		ok = r.last != 0 && !r.inside
-	case Snapshot:
-		ok = r.last == Channel
-	case Message, Hint, EndChannel:
-		ok = r.inside && r.last != Channel
-	default:
-		return fmt.Errorf("%w: a record of kind %d", ErrFormat, k)
-	}
-	if !ok {
-		return fmt.Errorf("%w: a record of kind %d behind one of kind %d", ErrCorrupt, k, r.last)
-	}
-	return nil
-}
-
-func (r *Reader) open(i *Item, b []byte) error {
+// open reads a payload. What it breaks of the rules is damage.
+func (r *Reader) open(i *Item, b []byte) (err error) {
 	switch i.Kind {
 	case Namespace:
 		i.ID = string(b)
 	case Channel:
 		i.ID = string(b)
-		if i.ID == "" || r.seen[i.ID] {
-			return fmt.Errorf("%w: a channel without an id, or twice", ErrCorrupt)
-		}
-		r.seen[i.ID] = true
-		r.inside, r.logged, r.now = true, false, Counts{Channels: 1}
+		r.now = Counts{Channels: 1}
 		r.one.Reset()
+		r.hints.Reset()
+		err = r.rules.channel(i.ID)
 	case Snapshot:
-		if len(b) > record.MaxPlain {
-			return fmt.Errorf("%w: a snapshot of %d bytes", ErrCorrupt, len(b))
-		}
-		if err := sds.ValidateMeta(b); err != nil {
-			return fmt.Errorf("%w: a snapshot: %w", ErrCorrupt, err)
-		}
 		i.Snapshot = b
+		err = r.rules.snapshot(b)
 	case Message:
-		return r.message(i, b)
+		err = r.message(i, b)
 	case Hint:
 		size, n := binary.Uvarint(b)
 		if n <= 0 || size > uint64(len(b)-n) { //nolint:gosec // not below 0
@@ -182,44 +159,47 @@ func (r *Reader) open(i *Item, b []byte) error {
 		b = b[n:]
 		i.Hint = store.Hint{MessageID: string(b[:size]), Value: b[size:]}
 		r.now.Hints++
-	case EndChannel:
-		i.Counts, i.Sum = r.now, Sum(r.one.Sum(nil))
-		if !bytes.Equal(b, i.Sum[:]) {
+		err = r.rules.hint(i.Hint)
+	default:
+		return r.end(i, b)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return nil
+}
+
+// end compares the sums at the end of a channel, or of the file.
+func (r *Reader) end(i *Item, b []byte) error {
+	if i.Kind == EndChannel {
+		i.Counts, i.Sum, i.HintSum = r.now, Sum(r.one.Sum(nil)), Sum(r.hints.Sum(nil))
+		if !bytes.Equal(b, append(i.Sum[:], i.HintSum[:]...)) {
 			return fmt.Errorf("%w: sum of a channel", ErrCorrupt)
 		}
 		r.total.Add(r.now)
-		r.inside = false
-	case End:
-		i.Counts, i.Sum = r.total, Sum(r.all.Sum(nil))
-		if !bytes.Equal(b, append(r.total.append(nil), i.Sum[:]...)) {
-			return fmt.Errorf("%w: its sum", ErrCorrupt)
-		}
+		r.rules.inside = false
+		return nil
+	}
+	i.Counts, i.Sum = r.total, Sum(r.all.Sum(nil))
+	if !bytes.Equal(b, append(r.total.append(nil), i.Sum[:]...)) {
+		return fmt.Errorf("%w: its sum", ErrCorrupt)
 	}
 	return nil
 }
 
 func (r *Reader) message(i *Item, b []byte) error {
-	damaged := fmt.Errorf("%w: a message", ErrCorrupt)
-	if len(b) == 0 || Where(b[0]) > History {
-		return damaged
+	if len(b) == 0 {
+		return errors.New("an empty message")
 	}
 	i.Where, b = Where(b[0]), b[1:]
 	if i.Where == Archived {
-		if len(b) < 8 || b[0] > 0x7f || r.logged {
-			return damaged
+		if len(b) < maxTime {
+			return errors.New("a message without the time when it was archived")
 		}
-		i.ArchivedAt = time.UnixMilli(int64(binary.BigEndian.Uint64(b))) //nolint:gosec // below 2^63
-		b = b[8:]
-	} else {
-		r.logged = true
-	}
-	if len(b) > record.MaxPlain {
-		return fmt.Errorf("%w of %d bytes", damaged, len(b))
-	}
-	if _, err := sds.InspectMessage(b); err != nil {
-		return fmt.Errorf("%w: %w", damaged, err)
+		i.ArchivedAt = time.UnixMilli(int64(binary.BigEndian.Uint64(b))) //nolint:gosec // the rules look at it
+		b = b[maxTime:]
 	}
 	i.Message = b
 	r.now.message(i.Where)
-	return nil
+	return r.rules.message(i.Where, i.ArchivedAt, b)
 }

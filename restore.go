@@ -7,6 +7,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/sdsaws/sdsaws/internal/record"
 	"github.com/sdsaws/sdsaws/sds"
 )
 
@@ -57,6 +58,35 @@ func (a *Adapter) Restore(
 	return ch.asChannel("restore", r.finish(ctx, s))
 }
 
+// CheckRestore returns an error when Restore would fail with the same arguments, once the channel is empty: for
+// what it is given, and for the limits of the backend. It makes no request, and takes as much memory as Restore.
+func (a *Adapter) CheckRestore(
+	ctx context.Context, channelID string, meta []byte, history iter.Seq2[HistoryMessage, error],
+) error {
+	if err := a.checkChannel(ctx, channelID); err != nil {
+		return &sds.ChannelError{Op: "restore", Channel: channelID, Err: err}
+	}
+	ch := newChannel(a, channelID)
+	s, err := a.snapshot(meta, nil)
+	if err != nil {
+		return ch.fail("restore", "", err)
+	}
+	r := &restorer{channel: ch, trial: true, draft: newDraft(a, ch.limits, emptyState(), nil)}
+	r.draft.next = farOffset
+	for m, err := range history {
+		if err == nil {
+			err = r.add(ctx, m)
+		}
+		if err != nil {
+			return ch.asChannel("restore", err)
+		}
+	}
+	return ch.asChannel("restore", r.finish(ctx, s))
+}
+
+// farOffset takes as many bytes in a head as any offset.
+const farOffset = 1 << 62
+
 // asChannel makes an error one of the channel, unless it is nil or that already.
 func (r ref) asChannel(op string, err error) error {
 	if known := (*sds.ChannelError)(nil); err == nil || errors.As(err, &known) {
@@ -72,6 +102,7 @@ type restorer struct {
 	at         time.Time // when what is in draft was archived; zero: it wasn't
 	rows, size int
 	logged     bool // what goes into the log has begun
+	trial      bool // nothing is written
 }
 
 func (r *restorer) add(ctx context.Context, m HistoryMessage) error {
@@ -79,6 +110,8 @@ func (r *restorer) add(ctx context.Context, m HistoryMessage) error {
 	switch {
 	case archived && (r.logged || m.Live):
 		return fmt.Errorf("%w: a message that is archived, but history or behind others", sds.ErrInvalidArgument)
+	case m.Live && r.draft.record.Live.Len() == record.MaxNeeded:
+		return fmt.Errorf("%w: over %d messages are history", sds.ErrTooLarge, record.MaxNeeded)
 	case r.rows > 0 && !r.logged && (!m.ArchivedAt.Equal(r.at) || r.rows >= segmentRows || r.size >= segmentBytes):
 		if err := r.archived(ctx); err != nil {
 			return err
@@ -87,15 +120,18 @@ func (r *restorer) add(ctx context.Context, m HistoryMessage) error {
 	r.at, r.logged = m.ArchivedAt, !archived
 	r.rows++
 	r.size += len(m.Encoded)
-	return r.draft.restore(m)
-}
-
-// restore adds a message to what is or was history.
-func (d *draft) restore(h HistoryMessage) error {
-	m, err := d.a.message(h.Encoded, nil)
+	stored, err := r.a.message(m.Encoded, nil)
+	if err == nil {
+		err = r.fitsItem(stored)
+	}
 	if err != nil {
 		return err
 	}
+	return r.draft.restore(stored, m)
+}
+
+// restore adds a message to what is or was history.
+func (d *draft) restore(m *message, h HistoryMessage) error {
 	if h.Live {
 		_, twice := d.history(m.info.hash)
 		if _, there := d.find(m.content); twice || there {
@@ -121,6 +157,12 @@ func (d *draft) restore(h HistoryMessage) error {
 
 // archived commits what is in the draft and archives it.
 func (r *restorer) archived(ctx context.Context) error {
+	if r.trial {
+		next := r.draft.next
+		r.draft, r.rows, r.size = newDraft(r.a, r.limits, emptyState(), nil), 0, 0
+		r.draft.next = next
+		return nil
+	}
 	if err := r.commit(ctx); err != nil {
 		return err
 	}
@@ -137,13 +179,33 @@ func (r *restorer) commit(ctx context.Context) error {
 	if err := r.draft.pack(); err != nil {
 		return err
 	}
+	if r.trial {
+		return r.fits()
+	}
 	return r.send(ctx, r.draft, nil)
+}
+
+// fits reports whether the head fits where it will be stored.
+func (r *restorer) fits() error {
+	size := len(r.draft.head(r.key, r.a.o.Clock.Now()).Body)
+	if r.draft.skeleton != nil {
+		size += record.MaxValueRef
+	}
+	if size > r.limits.HeadBytes {
+		return r.fail("restore", "head", fmt.Errorf("%w: %d bytes, at most %d fit", sds.ErrTooLarge, size, r.limits.HeadBytes))
+	}
+	return nil
 }
 
 // finish commits what goes into the log, with the snapshot.
 func (r *restorer) finish(ctx context.Context, s *saved) error {
 	if r.rows > 0 && !r.logged {
 		if err := r.archived(ctx); err != nil {
+			return err
+		}
+	}
+	for _, m := range s.messages {
+		if err := r.fitsItem(m); err != nil {
 			return err
 		}
 	}

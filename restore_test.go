@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/sdsaws/sdsaws"
 	"github.com/sdsaws/sdsaws/sds"
+	"github.com/sdsaws/sdsaws/store"
 )
 
 // handed returns what a channel holds, without its offsets.
@@ -45,6 +47,12 @@ func restored(t tester, r *sdsaws.Reading) *memory {
 		Namespace: "alice", InlineBytes: 300, ArchiveMessages: 1 << 30, Clock: stopped{}})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if err := a.CheckRestore(t.Context(), channel, r.Data.Meta, r.History(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if h, err := m.Head(t.Context(), key); err != nil || h != nil {
+		t.Fatalf("a check has written a head, %v", err)
 	}
 	if err := a.Restore(t.Context(), channel, r.Data.Meta, r.History(t.Context())); err != nil {
 		t.Fatal(err)
@@ -195,7 +203,66 @@ func TestOnlyAnEmptyChannelIsRestored(t *testing.T) {
 		if err := open(t, m, quiet).Restore(t.Context(), channel, r.Data.Meta, all); err == nil {
 			t.Errorf("%s: restored", name)
 		}
+		if err := open(t, m, quiet).CheckRestore(t.Context(), channel, r.Data.Meta, all); err == nil {
+			t.Errorf("%s: said to be restorable", name)
+		}
 		loads(t, m, 0)
+	}
+}
+
+// TestWhatDoesNotFitIsKnownBefore: a check of what Restore would be given finds what the backend would refuse,
+// without a request.
+func TestWhatDoesNotFitIsKnownBefore(t *testing.T) {
+	encoded := func(id string) []byte {
+		b, err := (&sds.Message{MessageID: id, ChannelID: channel}).MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	none := []byte{0x08, 0x01, 0x10, 0x00}
+	longID := strings.Repeat("x", 20_000)
+	buffered, err := (&sds.ChannelMeta{SchemaVersion: 1,
+		OutgoingBuffer: []sds.OutgoingMessage{{Message: sds.Message{MessageID: longID}}}}).MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Every second message is history: sets of offsets take a few bytes for each.
+	holes := func(yield func(sdsaws.HistoryMessage, error) bool) {
+		for i := range 12_000 {
+			if !yield(sdsaws.HistoryMessage{Encoded: encoded(fmt.Sprint(i)), Live: i%2 == 0}, nil) {
+				return
+			}
+		}
+	}
+	one := func(id string) func(yield func(sdsaws.HistoryMessage, error) bool) {
+		return func(yield func(sdsaws.HistoryMessage, error) bool) {
+			yield(sdsaws.HistoryMessage{Encoded: encoded(id), Live: true}, nil)
+		}
+	}
+	limits := store.Limits{Messages: 100, HeadBytes: 10_000, MessageBytes: 20_000, CommitBytes: 1 << 20}
+	for name, c := range map[string]struct {
+		meta    []byte
+		history func(yield func(sdsaws.HistoryMessage, error) bool)
+	}{
+		"a long id":                 {none, one(longID)},
+		"a long id in the snapshot": {buffered, one("x")},
+		"many holes":                {none, holes},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMemory()
+			m.Max = limits
+			a := open(t, m, quiet)
+			if err := a.CheckRestore(t.Context(), channel, c.meta, c.history); !errors.Is(err, sds.ErrTooLarge) {
+				t.Errorf("%v, want an ErrTooLarge", err)
+			}
+			if h, err := m.Head(t.Context(), key); err != nil || h != nil {
+				t.Errorf("a head was written, %v", err)
+			}
+			if err := a.Restore(t.Context(), channel, c.meta, c.history); !errors.Is(err, sds.ErrTooLarge) {
+				t.Errorf("restored: %v, want an ErrTooLarge", err)
+			}
+		})
 	}
 }
 

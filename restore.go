@@ -52,10 +52,10 @@ func (a *Adapter) Restore(
 			err = r.add(ctx, m)
 		}
 		if err != nil {
-			return ch.asChannel("restore", err)
+			return ch.asChannel(err)
 		}
 	}
-	return ch.asChannel("restore", r.finish(ctx, s))
+	return ch.asChannel(r.finish(ctx, s))
 }
 
 // CheckRestore returns an error when Restore would fail with the same arguments, once the channel is empty: for
@@ -78,21 +78,21 @@ func (a *Adapter) CheckRestore(
 			err = r.add(ctx, m)
 		}
 		if err != nil {
-			return ch.asChannel("restore", err)
+			return ch.asChannel(err)
 		}
 	}
-	return ch.asChannel("restore", r.finish(ctx, s))
+	return ch.asChannel(r.finish(ctx, s))
 }
 
 // farOffset takes as many bytes in a head as any offset.
 const farOffset = 1 << 62
 
 // asChannel makes an error one of the channel, unless it is nil or that already.
-func (r ref) asChannel(op string, err error) error {
+func (r ref) asChannel(err error) error {
 	if known := (*sds.ChannelError)(nil); err == nil || errors.As(err, &known) {
 		return err
 	}
-	return r.fail(op, "", err)
+	return r.fail("restore", "", err)
 }
 
 // restorer writes history, a segment at a time, and then all that goes into the log.
@@ -117,16 +117,16 @@ func (r *restorer) add(ctx context.Context, m HistoryMessage) error {
 			return err
 		}
 	}
-	r.at, r.logged = m.ArchivedAt, !archived
-	r.rows++
-	r.size += len(m.Encoded)
 	stored, err := r.a.message(m.Encoded, nil)
 	if err == nil {
 		err = r.fitsItem(stored)
 	}
-	if err != nil {
+	if err != nil || r.trial && archived { // a segment holds it
 		return err
 	}
+	r.at, r.logged = m.ArchivedAt, !archived
+	r.rows++
+	r.size += len(m.Encoded)
 	return r.draft.restore(stored, m)
 }
 
@@ -157,12 +157,6 @@ func (d *draft) restore(m *message, h HistoryMessage) error {
 
 // archived commits what is in the draft and archives it.
 func (r *restorer) archived(ctx context.Context) error {
-	if r.trial {
-		next := r.draft.next
-		r.draft, r.rows, r.size = newDraft(r.a, r.limits, emptyState(), nil), 0, 0
-		r.draft.next = next
-		return nil
-	}
 	if err := r.commit(ctx); err != nil {
 		return err
 	}

@@ -67,6 +67,9 @@ func exportChannels(cmd *cobra.Command, f exportFlags, args []string) (err error
 		return usageError(cmd, errors.New("--output - isn't for a terminal: redirect it to a file"))
 	}
 	ids, err := parseChannels(args)
+	if err == nil {
+		err = eachOnce(ids)
+	}
 	if err != nil {
 		return usageError(cmd, err)
 	}
@@ -93,7 +96,18 @@ func exportChannels(cmd *cobra.Command, f exportFlags, args []string) (err error
 		}
 		return err
 	}
-	return r.end()
+	return nil
+}
+
+func eachOnce(ids []string) error {
+	given := map[string]bool{}
+	for _, id := range ids {
+		if given[id] {
+			return fmt.Errorf("channel %s is given twice", quoteID(id))
+		}
+		given[id] = true
+	}
+	return nil
 }
 
 // exportTo writes channels to a file.
@@ -124,7 +138,7 @@ func (o *opened) exportTo(ctx context.Context, file *outputFile, all bool, ids [
 			err = r.add(id, counts, sum)
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("channel %s: %w", quoteID(id), err)
 		}
 	}
 	total, sum, err := w.Close()
@@ -132,7 +146,10 @@ func (o *opened) exportTo(ctx context.Context, file *outputFile, all bool, ids [
 		return err
 	}
 	r.total, r.sum = total, sum
-	return file.finish()
+	if err := errors.Join(file.sync(), r.end()); err != nil {
+		return err
+	}
+	return file.appear() // last: whoever gets an error gets no file
 }
 
 // hintBatch is how many hints are read or written at a time.
@@ -146,23 +163,20 @@ func (o *opened) write(ctx context.Context, w *export.Writer, r *sdsaws.Reading,
 	}
 	var ids []string
 	if hints {
-		var err error
-		if ids, err = bufferedIDs(r.Data.Meta); err != nil {
-			return fail(err)
+		for id := range sds.BufferedIDs(r.Data.Meta) {
+			if ids = append(ids, string(id)); len(ids) == hintBatch {
+				if err := o.writeHints(ctx, w, ids); err != nil {
+					return fail(err)
+				}
+				ids = ids[:0]
+			}
 		}
 	}
 	for m, err := range r.History(ctx) {
 		if err != nil {
 			return fail(err)
 		}
-		where := export.Evicted
-		switch {
-		case m.Live:
-			where = export.History
-		case !m.ArchivedAt.IsZero():
-			where = export.Archived
-		}
-		if err := w.Message(where, m.ArchivedAt, m.Encoded); err != nil {
+		if err := w.Message(export.Place(m.Live, m.ArchivedAt), m.ArchivedAt, m.Encoded); err != nil {
 			return fail(err)
 		}
 		if hints {
@@ -200,27 +214,6 @@ func (o *opened) writeHints(ctx context.Context, w *export.Writer, ids []string)
 	return nil
 }
 
-// bufferedIDs returns the ids of the messages in the buffers of a snapshot.
-func bufferedIDs(snapshot []byte) (ids []string, err error) {
-	var meta sds.ChannelMeta
-	if err := meta.UnmarshalBinary(snapshot); err != nil {
-		return nil, err
-	}
-	for i := range meta.OutgoingBuffer {
-		ids = append(ids, meta.OutgoingBuffer[i].Message.MessageID)
-	}
-	for i := range meta.IncomingBuffer {
-		ids = append(ids, meta.IncomingBuffer[i].Message.MessageID)
-	}
-	for _, r := range meta.OutgoingRepairBuffer {
-		ids = append(ids, r.MessageID)
-	}
-	for _, r := range meta.IncomingRepairBuffer {
-		ids = append(ids, r.MessageID)
-	}
-	return ids, nil
-}
-
 // outputFile is a file that appears when it is whole, or standard output.
 type outputFile struct {
 	io.Writer
@@ -234,7 +227,7 @@ func newOutputFile(name string, stdout io.Writer) (*outputFile, error) {
 	}
 	if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
 		if err == nil {
-			err = fmt.Errorf("--output: %s is there already: choose another name", name)
+			err = isThere(name)
 		}
 		return nil, err
 	}
@@ -245,14 +238,35 @@ func newOutputFile(name string, stdout io.Writer) (*outputFile, error) {
 	return &outputFile{part, part, name}, nil
 }
 
-func (f *outputFile) finish() error {
+// sync ends what is written.
+func (f *outputFile) sync() error {
 	if f.part == nil {
 		return nil
 	}
-	if err := errors.Join(f.part.Sync(), f.part.Close()); err != nil {
+	return errors.Join(f.part.Sync(), f.part.Close())
+}
+
+// appear gives the file its name, unless something has that name meanwhile.
+func (f *outputFile) appear() error {
+	if f.part == nil {
+		return nil
+	}
+	part, name := f.part.Name(), f.name
+	err := os.Link(part, name)
+	if err == nil {
+		return os.Remove(part)
+	}
+	if _, there := os.Lstat(name); there == nil {
+		return isThere(name)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return os.Rename(f.part.Name(), f.name)
+	return os.Rename(part, name) // not every file system has links
+}
+
+func isThere(name string) error {
+	return fmt.Errorf("--output: %s is there already: choose another name", name)
 }
 
 func (f *outputFile) discard() error {

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -157,7 +157,7 @@ Exit status: 0 when it is stored.
 // maxHintFile is more than any backend keeps of a hint.
 const maxHintFile = 512 << 20
 
-func (f *hintSetFlags) hint(in io.Reader, args []string) (hint []byte, err error) {
+func (f *hintSetFlags) hint(ctx context.Context, stdin io.Reader, args []string) (hint []byte, err error) {
 	switch {
 	case (len(args) == 2) == (f.file != ""):
 		return nil, fmt.Errorf("%w: give either HINT or --file", errUsage)
@@ -169,14 +169,9 @@ func (f *hintSetFlags) hint(in io.Reader, args []string) (hint []byte, err error
 			err = fmt.Errorf("%w: %w", errUsage, err)
 		}
 		return []byte(text), err
-	case f.file != "-":
-		opened, err := os.Open(f.file)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { err = errors.Join(err, opened.Close()) }()
-		in = opened
 	}
+	in := waiting(ctx, f.file, stdin)
+	defer func() { err = errors.Join(err, in.Close()) }()
 	return io.ReadAll(io.LimitReader(in, maxHintFile))
 }
 
@@ -185,7 +180,7 @@ func hintSet(cmd *cobra.Command, f hintSetFlags, args []string) (err error) {
 	if err != nil {
 		return usageError(cmd, err)
 	}
-	hint, err := f.hint(cmd.InOrStdin(), args)
+	hint, err := f.hint(cmd.Context(), cmd.InOrStdin(), args)
 	if err != nil {
 		return err
 	}

@@ -129,13 +129,9 @@ func (r *readable) close() error {
 
 func inputFile(cmd *cobra.Command, name string) (*readable, error) {
 	if name != "-" {
-		file, err := os.Open(name) //nolint:gosec // it was told to
+		file, err := openRegular(name)
 		if err != nil {
-			return nil, err
-		}
-		if info, err := file.Stat(); err == nil && !info.Mode().IsRegular() {
-			_ = file.Close() // it was only opened
-			return nil, fmt.Errorf("%s is no regular file; - is standard input", name)
+			return nil, fmt.Errorf("%w; - is standard input", err)
 		}
 		return &readable{file, false}, nil
 	}
@@ -144,21 +140,9 @@ func inputFile(cmd *cobra.Command, name string) (*readable, error) {
 		return nil, err
 	}
 	r := &readable{file, true}
-	if _, err := io.Copy(file, &interruptible{cmd.Context(), cmd.InOrStdin()}); err != nil {
-		return nil, errors.Join(err, r.close())
+	in := waiting(cmd.Context(), name, cmd.InOrStdin())
+	if _, err := io.Copy(file, in); err != nil {
+		return nil, errors.Join(err, in.Close(), r.close())
 	}
-	return r, nil
-}
-
-// interruptible ends a copy with the context.
-type interruptible struct {
-	ctx context.Context
-	in  io.Reader
-}
-
-func (i *interruptible) Read(b []byte) (int, error) {
-	if err := i.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return i.in.Read(b)
+	return r, in.Close()
 }

@@ -1,23 +1,29 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"maps"
 	"os"
 	"slices"
 
 	"github.com/sdsaws/sdsaws"
 	"github.com/sdsaws/sdsaws/internal/export"
+	"github.com/sdsaws/sdsaws/internal/record"
+	"github.com/sdsaws/sdsaws/sds"
 	"github.com/sdsaws/sdsaws/store"
 )
 
 // inFile is a channel of the file.
 type inFile struct {
-	id     string
-	counts export.Counts
-	sum    export.Sum
+	id      string
+	counts  export.Counts
+	sum     export.Sum
+	hintSum export.Sum
 }
 
 // importer brings the channels of a file into a store.
@@ -42,7 +48,7 @@ func (i *importer) read(each func(r *export.Reader, item *export.Item) error) er
 	if _, err := i.file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	r, err := export.NewReader(&interruptible{i.ctx, i.file})
+	r, err := export.NewReader(i.file)
 	if err != nil {
 		return err
 	}
@@ -73,7 +79,7 @@ func (i *importer) verify() error {
 			id = item.ID
 		case export.EndChannel:
 			if i.wants(id) {
-				i.channels = append(i.channels, inFile{id, item.Counts, item.Sum})
+				i.channels = append(i.channels, inFile{id, item.Counts, item.Sum, item.HintSum})
 			}
 		case export.End:
 			i.sum = item.Sum
@@ -102,8 +108,11 @@ func (i *importer) show() error {
 	return i.report.end()
 }
 
-// mayWrite looks for channels that hold something.
+// mayWrite looks whether all channels can be restored, and for those that hold something.
 func (i *importer) mayWrite() error {
+	if err := i.each(i.fits); err != nil {
+		return fmt.Errorf("%w; nothing is imported", err)
+	}
 	for _, c := range i.channels {
 		s, err := i.to.adapter.Status(i.ctx, c.id)
 		switch {
@@ -128,18 +137,42 @@ func (i *importer) progress() string {
 		i.done, len(i.channels), quoteID(i.channels[i.done].id))
 }
 
-// write imports one channel after the other.
-func (i *importer) write() error {
+// each goes through the wanted channels of the file.
+func (i *importer) each(do func(r *export.Reader, c inFile) error) error {
+	n := 0
 	return i.read(func(r *export.Reader, item *export.Item) error {
 		if item.Kind != export.Channel || !i.wants(item.ID) {
 			return nil
 		}
-		c := i.channels[i.done]
-		if item.ID != c.id {
-			return errors.New("the file has changed since it was verified")
+		if n == len(i.channels) || i.channels[n].id != item.ID {
+			return errChanged
 		}
+		n++
+		if err := do(r, i.channels[n-1]); err != nil {
+			return fmt.Errorf("channel %s: %w", quoteID(item.ID), err)
+		}
+		return nil
+	})
+}
+
+var errChanged = errors.New("the file has changed since it was verified")
+
+// fits reports whether the channel whose first record was read could be stored.
+func (i *importer) fits(r *export.Reader, c inFile) error {
+	limit := i.to.backend.HintLimit(i.to.namespace) - record.HintOverhead
+	return i.restore(r, c, i.to.adapter.CheckRestore, func(h store.Hint) error {
+		if n := len(h.MessageID) + len(h.Value); n > limit {
+			return fmt.Errorf("hint of message %s: %w: %d bytes with the id, at most %d fit", quoteID(h.MessageID), sds.ErrTooLarge, n, limit)
+		}
+		return nil
+	})
+}
+
+// write imports one channel after the other.
+func (i *importer) write() error {
+	return i.each(func(r *export.Reader, c inFile) error {
 		if err := i.channel(r, c); err != nil {
-			return fmt.Errorf("channel %s: %w", quoteID(c.id), err)
+			return err
 		}
 		i.done++
 		i.report.total.Add(c.counts)
@@ -154,22 +187,18 @@ func (i *importer) channel(r *export.Reader, c inFile) error {
 			return err
 		}
 	}
-	first, err := r.Next()
-	if err != nil {
+	h := &hintWriter{ctx: i.ctx, to: i.hints, back: i.to.adapter, expire: i.f.hintTTL > 0, waiting: map[string][]byte{}}
+	if err := i.restore(r, c, i.to.adapter.Restore, h.set); err != nil {
 		return err
 	}
-	s := &source{importer: i, r: r}
-	if err := i.to.adapter.Restore(i.ctx, c.id, first.Snapshot, s.history); err != nil {
+	if err := h.flush(); err != nil {
 		return err
-	}
-	if s.end == nil || s.end.Sum != c.sum {
-		return errors.New("the file has changed since it was verified")
 	}
 	reading, err := i.to.adapter.ReadChannel(i.ctx, c.id)
 	if err != nil {
 		return err
 	}
-	w, err := export.NewWriter(io.Discard, "")
+	w, err := export.NewWriter(io.Discard, i.to.namespace)
 	if err != nil {
 		return err
 	}
@@ -180,15 +209,33 @@ func (i *importer) channel(r *export.Reader, c inFile) error {
 	return err
 }
 
-// source is the rest of a channel's records in the file.
-type source struct {
-	*importer
-	r       *export.Reader
-	waiting int          // hints that aren't known to be stored
-	end     *export.Item // of the channel
+type restore func(ctx context.Context, id string, meta []byte, history iter.Seq2[sdsaws.HistoryMessage, error]) error
+
+// restore hands a channel's records to do, and its hints to hint.
+func (i *importer) restore(r *export.Reader, c inFile, do restore, hint func(store.Hint) error) error {
+	first, err := r.Next()
+	if err != nil {
+		return err
+	}
+	s := &source{ctx: i.ctx, r: r, hint: hint}
+	if err := do(i.ctx, c.id, first.Snapshot, s.history); err != nil {
+		return err
+	}
+	if s.end == nil || s.end.Sum != c.sum || s.end.HintSum != c.hintSum {
+		return errChanged
+	}
+	return nil
 }
 
-// history yields the messages, and stores the hints on the way.
+// source is the rest of a channel's records in the file.
+type source struct {
+	ctx  context.Context
+	r    *export.Reader
+	hint func(store.Hint) error // takes the hints that lie between
+	end  *export.Item           // of the channel
+}
+
+// history yields the messages.
 func (s *source) history(yield func(sdsaws.HistoryMessage, error) bool) {
 	for s.end == nil {
 		item, err := s.r.Next()
@@ -199,7 +246,6 @@ func (s *source) history(yield func(sdsaws.HistoryMessage, error) bool) {
 		case err != nil:
 		case item.Kind == export.EndChannel:
 			s.end = item
-			err = s.storeHints()
 		case item.Kind == export.Hint:
 			err = s.hint(item.Hint)
 		default:
@@ -215,17 +261,41 @@ func (s *source) history(yield func(sdsaws.HistoryMessage, error) bool) {
 	}
 }
 
-func (s *source) hint(h store.Hint) error {
-	if err := s.hints.SetRetrievalHint(s.ctx, h.MessageID, h.Value); err != nil {
-		return err
-	}
-	if s.waiting++; s.waiting < hintBatch {
-		return nil
-	}
-	return s.storeHints()
+// hintWriter stores hints, some at a time, and reads them back.
+type hintWriter struct {
+	ctx      context.Context
+	to, back *sdsaws.Adapter
+	expire   bool              // one may be gone when it is read back
+	waiting  map[string][]byte // by message id
 }
 
-func (s *source) storeHints() error {
-	s.waiting = 0
-	return s.hints.Flush(s.ctx)
+func (h *hintWriter) set(hint store.Hint) error {
+	if err := h.to.SetRetrievalHint(h.ctx, hint.MessageID, hint.Value); err != nil {
+		return err
+	}
+	if h.waiting[hint.MessageID] = hint.Value; len(h.waiting) < hintBatch {
+		return nil
+	}
+	return h.flush()
+}
+
+// flush returns when what waits is stored.
+func (h *hintWriter) flush() error {
+	if len(h.waiting) == 0 {
+		return nil
+	}
+	if err := h.to.Flush(h.ctx); err != nil {
+		return err
+	}
+	found, err := h.back.Hints(h.ctx, slices.Collect(maps.Keys(h.waiting))...)
+	if err != nil {
+		return err
+	}
+	for id, want := range h.waiting {
+		if got, ok := found[id]; ok && !bytes.Equal(got, want) || !ok && !h.expire {
+			return fmt.Errorf("the hint of message %s was read back as another: did others set it?", quoteID(id))
+		}
+	}
+	clear(h.waiting)
+	return nil
 }

@@ -27,7 +27,8 @@ const about = `sdsaws keeps the channels of SDS participants on AWS.
 
 Exit status: 0 when all went well; 1 when something failed or a check did not hold;
 2 when the command line can't be understood; 3 when fsck has repaired all that it found, 4 when
-it found something that is still there; 130 after Ctrl-C.
+it found something that is still there; 130 after Ctrl-C or SIGTERM; a second
+one ends it at once.
 
 ` + idHelp
 
@@ -39,6 +40,7 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process, whatever it waits for
 	err := rootCommand().ExecuteContext(ctx)
 	switch {
 	case err == nil:

@@ -144,19 +144,13 @@ func traceNames(files []string) []string {
 }
 
 func replayFile(ctx context.Context, b *backend, f replayFlags, file, name string) (r replay.Result, err error) {
-	in, size := io.Reader(os.Stdin), int64(0)
-	if file != "-" {
-		opened, err := os.Open(file) //nolint:gosec // it was told to
-		if err != nil {
-			return r, err
-		}
-		defer func() { err = errors.Join(err, opened.Close()) }()
-		if info, err := opened.Stat(); err == nil {
-			size = info.Size()
-		}
-		in = opened
+	size := int64(0)
+	if info, err := os.Stat(file); err == nil && file != "-" {
+		size = info.Size()
 	}
-	in, done := progress(name, in, size)
+	opened := waiting(ctx, file, os.Stdin)
+	defer func() { err = errors.Join(err, opened.Close()) }()
+	in, done := progress(name, opened, size)
 	defer done()
 	t, err := trace.NewReader(in)
 	if err != nil {

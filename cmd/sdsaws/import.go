@@ -29,10 +29,10 @@ func importCommand() *cobra.Command {
 into any backend and namespace. Afterwards a load gives back the same bytes, and the history is the
 same in the same order: what was archived is archived again, with the times that it had.
 
-Nothing is written before the whole file was read and its sums compared ("-", standard
-input, is copied to a temporary file for that), and none of the channels may hold anything yet.
---replace drops those that do. Each channel is read back after it was written, and its sum compared
-with the file's. An import claims the channels.
+Nothing is written or dropped before the whole file was read, its sums compared ("-", standard
+input, is copied to a temporary file for that), and all of it fits the backend, and none of the
+channels may hold anything yet. --replace drops those that do. Each channel is read back after it
+was written, its hints too, and compared with the file. An import claims the channels.
 
 A channel loads as empty until it is whole. After an error or an interrupt those that were shown are
 whole; import the others again, with --replace. The directory of an embedded backend is made where
@@ -96,13 +96,18 @@ func importFile(cmd *cobra.Command, f importFlags, name string, args []string) (
 		return err
 	}
 	defer func() { err = errors.Join(err, o.close(cmd.Context())) }()
+	return i.into(o)
+}
+
+// into imports what was verified.
+func (i *importer) into(o *opened) (err error) {
 	i.to = o
 	i.hints, err = sdsaws.New(sdsaws.Backend{Log: o.backend, Hints: o.backend, Archive: o.backend.Archive()},
-		&sdsaws.Options{Namespace: o.namespace, HintTTL: f.hintTTL})
+		&sdsaws.Options{Namespace: o.namespace, HintTTL: i.f.hintTTL})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, i.hints.Close(context.WithoutCancel(cmd.Context()))) }()
+	defer func() { err = errors.Join(err, i.hints.Close(context.WithoutCancel(i.ctx))) }()
 	if err := i.mayWrite(); err != nil {
 		return err
 	}

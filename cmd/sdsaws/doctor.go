@@ -6,9 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 
+	"github.com/aws/smithy-go"
 	"github.com/spf13/cobra"
+
+	"github.com/sdsaws/sdsaws/sds"
 )
 
 type doctorFlags struct {
@@ -79,7 +83,7 @@ func doctor(cmd *cobra.Command, f doctorFlags) (err error) {
 		if errors.Is(err, errUsage) {
 			return err
 		}
-		r.fail("store", err, "")
+		r.fail("store", err, "give the directory of a store that is there, and that no other process has open")
 		return r.end()
 	}
 	defer func() { err = errors.Join(err, o.close(cmd.Context())) }()
@@ -130,8 +134,31 @@ func (r *diagnosis) warn(check, detail, do string) { r.say(diagnosedLine{check, 
 
 func (r *diagnosis) skip(check, detail string) { r.say(diagnosedLine{check, "skip", detail, ""}) }
 
+// fail says what doesn't work, and what to do; where that is empty, it goes by the error.
 func (r *diagnosis) fail(check string, err error, do string) {
+	if do == "" {
+		do = advice(err)
+	}
 	r.say(diagnosedLine{check, "fail", strings.TrimPrefix(err.Error(), "sdsaws: "), do})
+}
+
+// advice says what to do about an error.
+func advice(err error) string {
+	var network net.Error
+	var api smithy.APIError
+	switch {
+	case denied(err):
+		return "allow it to this role: docs/security.md, section 4"
+	case errors.As(err, &api):
+		return "look up " + api.ErrorCode() + " in the documentation of the AWS service, and at region and endpoint"
+	case errors.As(err, &network):
+		return "look at AWS_ENDPOINT_URL, AWS_REGION and the network: nobody answers there"
+	case errors.Is(err, sds.ErrCorrupt), errors.Is(err, errOther):
+		return "something changes what is stored: look for others that write there, then report it"
+	case errors.Is(err, sds.ErrFenced):
+		return "somebody else works on this channel: run the doctor again"
+	}
+	return "mend what the error names, and run the doctor again"
 }
 
 func (r *diagnosis) end() error {

@@ -32,7 +32,7 @@ type onAccount struct {
 func (r *diagnosis) aws(names awsNames, namespace string) bool {
 	cfg, err := loadAWS(r.ctx)
 	if err != nil {
-		r.fail("credentials", err, "")
+		r.fail("credentials", err, "do as it says until aws sts get-caller-identity succeeds")
 		return false
 	}
 	endpoint := "AWS's own"
@@ -126,23 +126,20 @@ func (a *onAccount) table(check string, want *dynamodb.CreateTableInput) bool {
 		a.unseen(check, "dynamodb:DescribeTable", err)
 		return true
 	}
-	if err == nil {
-		err = dynamo.SameTable(out.Table, want)
-	}
 	if err != nil {
 		a.fail(check, err, "")
 		return false
 	}
+	if err := dynamo.SameTable(out.Table, want); err != nil {
+		a.fail(check, err, "name the right table; keys can't be changed, an index can be added: terraform/modules/sdsaws has both tables")
+		return false
+	}
 	a.clock(out.ResultMetadata)
 	t := out.Table
-	if t.TableStatus != ddb.TableStatusActive {
-		a.warn(check, fmt.Sprintf("%q is %s", *want.TableName, t.TableStatus), "wait until it is ACTIVE")
+	if parts, active := tableParts(t); active {
+		a.ok(check, "%q has the right keys%s", *want.TableName, parts)
 	} else {
-		index := ""
-		for _, i := range t.GlobalSecondaryIndexes {
-			index += fmt.Sprintf(", index %s %s", aws.ToString(i.IndexName), i.IndexStatus)
-		}
-		a.ok(check, "%q has the right keys%s", *want.TableName, index)
+		a.warn(check, fmt.Sprintf("%q is %s%s", *want.TableName, t.TableStatus, parts), "wait until all of it is ACTIVE")
 	}
 	if aws.ToBool(t.DeletionProtectionEnabled) {
 		a.ok(check+": protection", "it can't be deleted by mistake")
@@ -151,6 +148,16 @@ func (a *onAccount) table(check string, want *dynamodb.CreateTableInput) bool {
 	}
 	a.recovery(check+": recovery", *want.TableName)
 	return true
+}
+
+// tableParts returns the indexes of a table, and whether it and they can be used.
+func tableParts(t *ddb.TableDescription) (indexes string, active bool) {
+	active = t.TableStatus == ddb.TableStatusActive
+	for _, i := range t.GlobalSecondaryIndexes {
+		indexes += fmt.Sprintf(", index %s %s", aws.ToString(i.IndexName), i.IndexStatus)
+		active = active && i.IndexStatus == ddb.IndexStatusActive
+	}
+	return indexes, active
 }
 
 func (a *onAccount) recovery(check, table string) {

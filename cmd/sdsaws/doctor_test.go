@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	ddb "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
 // strict is an AWS that knows who asks, has a clock that goes wrong, and allows nothing.
@@ -34,9 +37,9 @@ func strict(w http.ResponseWriter, r *http.Request) {
 
 // TestTheDoctorSaysWhatIsNotAllowed, request by request, and that the clock goes wrong.
 func TestTheDoctorSaysWhatIsNotAllowed(t *testing.T) {
-	aws := httptest.NewServer(http.HandlerFunc(strict))
-	defer aws.Close()
-	for k, v := range map[string]string{"AWS_ENDPOINT_URL": aws.URL, "AWS_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "1",
+	server := httptest.NewServer(http.HandlerFunc(strict))
+	defer server.Close()
+	for k, v := range map[string]string{"AWS_ENDPOINT_URL": server.URL, "AWS_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "1",
 		"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_CONFIG_FILE": "none", "AWS_SHARED_CREDENTIALS_FILE": "none"} {
 		t.Setenv(k, v)
 	}
@@ -47,6 +50,12 @@ func TestTheDoctorSaysWhatIsNotAllowed(t *testing.T) {
 	cmd.SetArgs([]string{"doctor", "--backend", "aws:state=s,hints=h,bucket=b"})
 	if err := cmd.ExecuteContext(t.Context()); err == nil {
 		t.Error("no error")
+	}
+	lines := strings.Split(out.String(), "\n")
+	for i, l := range lines {
+		if strings.HasPrefix(l, "fail") && !strings.Contains(lines[i+1], "->") {
+			t.Errorf("it doesn't say what to do: %s", l)
+		}
 	}
 	// Columns don't matter.
 	got := strings.Join(strings.Fields(out.String()), " ")
@@ -76,6 +85,25 @@ func TestTheDoctorSaysWhatIsNotAllowed(t *testing.T) {
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in:\n%s", want, out.String())
+		}
+	}
+}
+
+func TestATableIsUsedWithItsIndexes(t *testing.T) {
+	index := func(s ddb.IndexStatus) []ddb.GlobalSecondaryIndexDescription {
+		return []ddb.GlobalSecondaryIndexDescription{{IndexName: aws.String("channels"), IndexStatus: s}}
+	}
+	for _, c := range []struct {
+		table ddb.TableDescription
+		want  bool
+	}{
+		{ddb.TableDescription{TableStatus: ddb.TableStatusActive}, true},
+		{ddb.TableDescription{TableStatus: ddb.TableStatusUpdating}, false},
+		{ddb.TableDescription{TableStatus: ddb.TableStatusActive, GlobalSecondaryIndexes: index(ddb.IndexStatusActive)}, true},
+		{ddb.TableDescription{TableStatus: ddb.TableStatusActive, GlobalSecondaryIndexes: index(ddb.IndexStatusCreating)}, false},
+	} {
+		if text, got := tableParts(&c.table); got != c.want {
+			t.Errorf("%s%s: %v", c.table.TableStatus, text, got)
 		}
 	}
 }

@@ -60,6 +60,7 @@ func parquetcat(file string) {
 //	sql DIR STATEMENT     changes the database of a store, as damage does
 //	alter GLOB            changes a byte in each file
 //	erase GLOB            removes each file
+//	readme COMMAND        expects all that README.md shows of a command's output in the last one's
 //
 // and $RECORDED and $TRACES, the directories with recordings and synthetic traces.
 func TestScripts(t *testing.T) {
@@ -100,6 +101,22 @@ func TestScripts(t *testing.T) {
 			"erase": func(ts *testscript.TestScript, _ bool, args []string) {
 				for _, file := range glob(ts, args[0]) {
 					ts.Check(os.Remove(file))
+				}
+			},
+			"readme": func(ts *testscript.TestScript, _ bool, args []string) {
+				page, err := os.ReadFile(filepath.Join(internal, "..", "README.md"))
+				ts.Check(err)
+				_, shown, _ := strings.Cut(string(page), "\n$ "+args[0])
+				shown, _, ok := strings.Cut(shown, "\n```\n")
+				_, shown, _ = strings.Cut(shown, "\n") // the rest of the command
+				if !ok || shown == "" {
+					ts.Fatalf("README.md shows nothing of %s", args[0])
+				}
+				got := ts.ReadFile("stdout")
+				for part := range strings.SplitSeq(shown, "...\n") { // which stands for some lines
+					if !strings.Contains(got, part) {
+						ts.Fatalf("README.md shows something else than\n%s\nnamely\n%s", got, part)
+					}
 				}
 			},
 			"exits": func(ts *testscript.TestScript, _ bool, args []string) {

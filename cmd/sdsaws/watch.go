@@ -41,7 +41,7 @@ new messages. A store of the embedded backend has one process at a time, so watc
 change there.
 
 With --json there is one object for each channel and look: time, channel, messages_per_second,
-write_units_per_second, claims (all null at the first look), epoch, history, waiting,
+write_units_per_second, claims (these three not at the first look), epoch, history, waiting,
 waiting_since, committed_at; or time, channel (null: of all) and error.
 
 Exit status: 130 after Ctrl-C; with --count 0, or 1 when something could not be read.

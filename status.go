@@ -268,10 +268,10 @@ func (v *Reading) History(ctx context.Context) iter.Seq2[HistoryMessage, error] 
 
 // whole returns an error when the channel was dropped, or messages are missing.
 func (v *Reading) whole(ctx context.Context, missing int) error {
-	head, err := v.ref.a.log.Head(ctx, v.ref.key)
+	head, _, err := v.ref.head(ctx, "read") // whole: the origin of a damaged one says nothing
 	switch {
 	case err != nil:
-		return v.ref.unread(err)
+		return err
 	case head == nil || head.Origin != v.Origin:
 		return v.ref.fail("read", "", errDropped)
 	case missing > 0:

@@ -12,6 +12,7 @@ import (
 	"github.com/sdsaws/sdsaws"
 	"github.com/sdsaws/sdsaws/internal/export"
 	"github.com/sdsaws/sdsaws/sds"
+	"github.com/sdsaws/sdsaws/store"
 )
 
 func TestStatusSaysWhereAChannelStands(t *testing.T) {
@@ -172,6 +173,32 @@ func TestAReadingOfADroppedChannelSaysSo(t *testing.T) {
 	}
 	if r, err = reader.ReadChannel(t.Context(), channel); err != nil || !r.Exists || len(r.Data.Messages) > 0 {
 		t.Fatalf("after the drop: %+v, %v", r, err)
+	}
+}
+
+// TestAReadingTellsDamageFromADrop: what a damaged head says of its origin isn't believed.
+func TestAReadingTellsDamageFromADrop(t *testing.T) {
+	base, _ := scattered(t)
+	m := base.copy()
+	r, err := open(t, m, quiet).ReadChannel(t.Context(), channel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var errs []error
+	for _, err := range r.History(t.Context()) {
+		if err != nil {
+			errs = append(errs, err)
+		} else {
+			m.Edit(key, func(h *store.Head, _ map[uint64]store.Message) { h.Origin = 1 })
+		}
+	}
+	if len(errs) == 0 {
+		t.Fatal("no error")
+	}
+	for _, err := range errs {
+		if !errors.Is(err, sds.ErrCorrupt) {
+			t.Errorf("%v, want an ErrCorrupt", err)
+		}
 	}
 }
 

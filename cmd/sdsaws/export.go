@@ -31,7 +31,8 @@ func exportCommand() *cobra.Command {
 		Long: `Write channels to one file, for sdsaws import into any backend: snapshot, history, evicted and
 archived history in order, and the retrieval hints of all these messages. It claims nothing, and
 what it writes of a channel is of one commit, whoever works on it meanwhile; two channels are of
-different moments. docs/format.md has the format: versioned, with a SHA-256 of each
+different moments. --all goes by the index of channels, which on DynamoDB may not have one that was
+created in the last moments: name it, or look at the total. docs/format.md has the format: versioned, with a SHA-256 of each
 channel and of the whole.
 
 Offsets, commit ids and epochs are not in it, nor when hints expire, nor what was dropped. Channels

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sdsaws/sdsaws"
 	"github.com/sdsaws/sdsaws/sds"
+	"github.com/sdsaws/sdsaws/store"
 )
 
 type inspectFlags struct {
@@ -36,7 +37,10 @@ from, to, min_lamport, max_lamport, first_archived_at, last_archived_at) and sna
 schema_version, lamport, and the buffers outgoing, incoming, outgoing_repair and incoming_repair.
 Content and retrieval hints are base64.
 
-Exit status: 0; 1 when there is no such channel, or it can't be read: see sdsaws fsck.
+Of a channel that can't be read it shows what its head says, and whether that is damaged, with --format json
+as channel, head, log and error; sdsaws fsck finds all that is wrong with it.
+
+Exit status: 0; 1 when there is no such channel, or it can't be read.
 
 ` + storedHelp,
 		Example: `  sdsaws inspect /group/1/chat --backend embedded:./store --namespace alice
@@ -62,12 +66,48 @@ func inspect(cmd *cobra.Command, f inspectFlags, arg string) (err error) {
 	defer func() { err = errors.Join(err, o.close(ctx)) }()
 	i, err := o.inspect(ctx, id)
 	if err != nil {
-		return err
+		return errors.Join(err, o.inspectHead(cmd, f, id, err))
 	}
 	if f.format.value == "json" {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(i)
 	}
 	return i.show(cmd.OutOrStdout(), time.Now())
+}
+
+// headOnly is a channel in JSON that can't be read.
+type headOnly struct {
+	Channel string     `json:"channel"`
+	Head    headObject `json:"head"`
+	Log     logObject  `json:"log"`
+	Error   string     `json:"error"`
+}
+
+// inspectHead shows what the head of a channel says that can't be read because of why.
+func (o *opened) inspectHead(cmd *cobra.Command, f inspectFlags, id string, why error) error {
+	ctx := cmd.Context()
+	h, err := o.backend.Head(ctx, store.Key{Namespace: o.namespace, Channel: id})
+	if err != nil || h == nil {
+		return nil //nolint:nilerr // why says it
+	}
+	shown := headOnly{escapeID(id), headObject{Epoch: h.Epoch, Writer: escapeID(h.Writer), Region: escapeID(h.Region),
+		CommitID: h.CommitID.String(), Bytes: len(h.Body)}, logObject{h.Origin, h.Start, h.Next}, why.Error()}
+	note := "the head is whole, what it needs isn't"
+	if s, err := o.adapter.Status(ctx, id); err == nil {
+		shown.Head.CommittedAt = jsonTime(s.Committed)
+	} else {
+		note = "the head is damaged: what is shown of it may be wrong"
+	}
+	if f.format.value == "json" {
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(shown)
+	}
+	t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 3, ' ', 0)
+	fmt.Fprintf(t, "channel\t%s\nheld by\t%s, epoch %d\n", quoteID(id), quoteID(h.Writer), h.Epoch)
+	if h.Region != "" {
+		fmt.Fprintf(t, "region\t%s\n", quoteID(h.Region))
+	}
+	fmt.Fprintf(t, "commit\t%s\nhead\t%d bytes\nlog\torigin %d, start %d, next %d\n", h.CommitID, len(h.Body), h.Origin, h.Start, h.Next)
+	fmt.Fprintf(t, "damage\t%s\n", note)
+	return t.Flush()
 }
 
 // inspected is a channel in JSON.

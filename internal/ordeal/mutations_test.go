@@ -191,8 +191,8 @@ var mutations = []mutation{
 		old: "\tvar all []store.Object\n\tfor o, err := range r.a.archive.List(ctx, folder) {\n" +
 			"\t\tif err != nil {\n\t\t\treturn 0, r.fail(\"sweep\", \"values\", err)\n\t\t}\n" +
 			"\t\tall = append(all, o)\n\t}\n\tif len(all) == 0 {\n\t\treturn 0, nil\n\t}\n" +
-			"\thead, err := r.a.log.Head(ctx, r.key)\n",
-		new: "\tvar all []store.Object\n\thead, err := r.a.log.Head(ctx, r.key)\n" +
+			"\thead, rec, err := r.head(ctx, \"sweep\")\n",
+		new: "\tvar all []store.Object\n\thead, rec, err := r.head(ctx, \"sweep\")\n" +
 			"\tfor o, err := range r.a.archive.List(ctx, folder) {\n" +
 			"\t\tif err != nil {\n\t\t\treturn 0, r.fail(\"sweep\", \"values\", err)\n\t\t}\n" +
 			"\t\tall = append(all, o)\n\t}\n\tif len(all) == 0 {\n\t\treturn 0, nil\n\t}\n",

@@ -419,9 +419,14 @@ func await(ctx context.Context, done <-chan error) error {
 		case err := <-done: // both are ready: the outcome says more
 			return err
 		default:
-			return fmt.Errorf("%w: accepted, not known to be stored: %w", sds.ErrUnknownOutcome, ctx.Err())
+			return unsettled(ctx.Err())
 		}
 	}
+}
+
+// unsettled says that what was accepted isn't known to be stored, and why.
+func unsettled(cause error) error {
+	return fmt.Errorf("%w: accepted, not known to be stored: %w", sds.ErrUnknownOutcome, cause)
 }
 
 // take takes the turn.
@@ -496,11 +501,11 @@ func (ch *channel) step(ctx context.Context) error {
 	ch.mu.Unlock()
 	leave, err := ch.a.places.enter(ctx, again)
 	if err != nil {
-		return ch.fail("commit", "", fmt.Errorf("%w: accepted, not known to be stored: %w", sds.ErrUnknownOutcome, err))
+		return ch.fail("commit", "", unsettled(err))
 	}
 	defer leave()
 	if err := ch.take(ctx); err != nil {
-		return ch.fail("commit", "", fmt.Errorf("%w: accepted, not known to be stored: %w", sds.ErrUnknownOutcome, err))
+		return ch.fail("commit", "", unsettled(err))
 	}
 	defer ch.release()
 	return ch.commitNext(ctx)
